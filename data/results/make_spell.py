@@ -1,0 +1,44 @@
+"""Write spell-ranks.csv.gz: where each net puts the right label, under each condition.
+
+    python data/results/make_spell.py --images tiny-imagenet-200
+
+`--images` is the unpacked data set (val/images, val/val_annotations.txt). The file's bytes depend
+on the weights and the photographs alone.
+"""
+
+import argparse
+import gzip
+from pathlib import Path
+
+import pandas as pd
+
+from meznet_helpers import evaluate, labels
+from meznet_helpers.backbones import registry
+from meznet_helpers.images import read_many
+from meznet_helpers.labelers import labeler
+from meznet_helpers.spell import CONDITIONS
+
+
+def main() -> None:
+    """Label the validation images under every condition."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
+    folder = parser.parse_args().images / "val"
+    lines = (folder / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
+    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
+    images = read_many([folder / "images" / name for name in names])
+    truth = labels.tiny_imagenet().indices(wnids)
+    columns = {}
+    for condition, changes in CONDITIONS.items():
+        for name in (name for name in registry() if name.endswith("@tiny")):
+            probs = labeler(name, **changes).predict(images, batch_size=250, progress=True).probs
+            columns[condition, name] = evaluate.rank_of_truth(probs, truth)[0]
+    table = pd.DataFrame(columns, index=pd.Index(names, name="image"))
+    table.columns.names = ["condition", "model"]
+    target = Path(__file__).parent / "spell-ranks.csv.gz"
+    text = table.to_csv(lineterminator="\n").encode("utf-8")
+    target.write_bytes(gzip.compress(text, mtime=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What a labeler costs: bytes, parameters, and milliseconds on this machine."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meznet_helpers.labelers.keras import KerasLabeler
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def latency(net: KerasLabeler, image: np.ndarray, *, batch: int = 1, repeats: int = 20) -> float:
+    """Measure how long a labeler takes, preprocessing included.
+
+    Parameters
+    ----------
+    net : KerasLabeler
+    image : ndarray, shape (height, width, 3), uint8
+    batch : int
+        How many copies of the image go through at once.
+    repeats : int
+
+    Returns
+    -------
+    float
+        Milliseconds per image: the median of the repeats, after one run that is not counted.
+
+    Examples
+    --------
+    >>> from meznet_helpers.labelers import labeler
+    >>> latency(labeler("keras/MobileNetV2@tiny"), np.zeros((64, 64, 3), np.uint8)) > 0
+    True
+    """
+    images = [image] * batch
+    net.probabilities(images)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        net.probabilities(images)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds)) / batch * 1000
+
+
+def measure(nets: Sequence[KerasLabeler], image: np.ndarray) -> "pd.DataFrame":
+    """Measure several nets in one run.
+
+    Parameters
+    ----------
+    nets : sequence of KerasLabeler
+    image : ndarray, shape (height, width, 3), uint8
+
+    Returns
+    -------
+    DataFrame
+        Columns `model`; `size`, input side in pixels; `parameters` in millions; `size_mb`, MB of
+        the parameters as 32-bit floats; `ms` per image, one at a time; `ratio`, `ms` in multiples
+        of the first net's. Milliseconds are this machine's; ratios travel better.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "model": net.name,
+            "size": net.backbone.size,
+            "parameters": net.model.count_params() / 1e6,
+            "size_mb": net.model.count_params() * 4 / 1e6,
+            "ms": latency(net, image),
+        }
+        for net in nets
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(ratio=table["ms"] / table["ms"].iloc[0])

@@ -1,0 +1,5 @@
+"""Labelers: anything that gives probabilities over a label space for images."""
+
+from meznet_helpers.labelers.base import Labeler, labeler
+
+__all__ = ["Labeler", "labeler"]

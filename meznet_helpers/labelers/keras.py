@@ -1,0 +1,187 @@
+"""Keras applications as labelers, with one compiled function instead of ``model.predict``."""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers import download, labels, profile, store
+from meznet_helpers.backbones import Backbone
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers.base import Labeler
+
+_SPACES = {"imagenet": labels.imagenet, "tiny_imagenet": labels.tiny_imagenet}
+
+
+class KerasLabeler(Labeler):
+    """A Keras application with its own preprocessing.
+
+    The network is built at the first prediction. On the TensorFlow backend it runs as one
+    compiled graph with its weights frozen in; on the torch backend in inference mode.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Examples
+    --------
+    >>> from meznet_helpers.backbones import backbone
+    >>> net = KerasLabeler(backbone("keras/MobileNetV2@tiny"))
+    >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
+    (1, 1, 200)
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Keep the backbone; nothing is loaded yet."""
+        self.backbone = backbone
+        self.name = backbone.name
+        self.labels = _SPACES[backbone.labels]()
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The Keras model, with weights (``keras.Model``)."""
+        return build(self.backbone)
+
+    @functools.cached_property
+    def _run(self) -> Callable[[np.ndarray], np.ndarray]:
+        return compiled(self.model)
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch; see `Labeler.probabilities`."""
+        return self._run(self.backbone.prepare(images))
+
+    def release(self) -> None:
+        """Forget the network and free its memory; the next prediction builds it again."""
+        self.__dict__.pop("_run", None)
+        self.__dict__.pop("model", None)
+
+
+def build(backbone: Backbone) -> Any:
+    """Build a Keras application and load its weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Returns
+    -------
+    keras.Model
+        From inputs (images, size, size, 3) float32 to probabilities (images, labels).
+
+    Raises
+    ------
+    MeznetError
+        If weights are missing and may not be downloaded.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    builder = getattr(keras.applications, backbone.application)
+    if backbone.tag == "imagenet":
+        with _downloads_by_store():
+            return builder(weights="imagenet", **backbone.options)
+    model = builder(
+        weights=None,
+        input_shape=(backbone.size, backbone.size, 3),
+        classes=len(_SPACES[backbone.labels]()),
+        **backbone.options,
+    )
+    load_weights(model, store.resolve(backbone.name))
+    return model
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Fill a Keras model from a safetensors file, whatever precision it stores.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+        One tensor per weight, named by the weight's path in the model.
+
+    Raises
+    ------
+    MeznetError
+        If names or shapes do not match the model.
+    """
+    from safetensors.numpy import load_file
+
+    stored = load_file(path)
+    wanted = {weight.path: tuple(weight.shape) for weight in model.weights}
+    found = {name: values.shape for name, values in stored.items()}
+    if wanted != found:
+        odd = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
+        raise MeznetError(f'{path} does not fit {model.name}: weight "{odd}" differs.')
+    for weight in model.weights:
+        weight.assign(stored[weight.path].astype(np.float32))
+
+
+def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a model's forward pass once, for any number of images.
+
+    ``model.predict`` sets up a data pipeline at each call; for one image that costs several
+    times the network itself.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    callable
+        From float32 (images, size, size, 3) to float32 (images, labels).
+    """
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        def run(batch: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return model(torch.from_numpy(batch), training=False).numpy()
+
+        return run
+
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    graph = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    frozen = convert_variables_to_constants_v2(graph.get_concrete_function())
+    return lambda batch: frozen(tf.constant(batch))[0].numpy()
+
+
+@contextlib.contextmanager
+def _downloads_by_store() -> Iterator[None]:
+    """Send Keras' weight downloads through the store: sized, resumable, atomic, or offline."""
+    import keras
+    from keras.src.utils import file_utils
+
+    def get_file(
+        fname: str, origin: str, *, cache_subdir: str, file_hash: str | None = None
+    ) -> str:
+        home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        target = home / cache_subdir / fname
+        if not target.exists():
+            if profile.offline():
+                raise MeznetError(
+                    f"{target} is missing and MEZNET_OFFLINE is on; put the file there, or unset"
+                    f" the variable to download it from {origin}."
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            known = f"md5:{file_hash}" if file_hash else None
+            download.fetch(origin, target, known_hash=known)
+        return str(target)
+
+    del keras
+    original, file_utils.get_file = file_utils.get_file, get_file
+    try:
+        yield
+    finally:
+        file_utils.get_file = original

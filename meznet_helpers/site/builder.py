@@ -1,0 +1,218 @@
+"""Builds the site: execute what changed, render, check, and only then replace the old site."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.site import book as books
+from meznet_helpers.site import check, execute, freshness, render_quarto, render_sphinx
+
+RENDERERS = ("auto", "quarto", "sphinx")
+
+
+@dataclasses.dataclass(frozen=True)
+class ChapterRun:
+    """One chapter in a build: whether it was executed or still fresh, and its last cost."""
+
+    name: str
+    executed: bool
+    seconds: float
+    peak_mb: float
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """A finished build; the same facts lie in ``_site/build.json``."""
+
+    site: Path
+    renderer: str
+    renderer_version: str
+    rendered: bool
+    execute_seconds: float
+    render_seconds: float
+    chapters: tuple[ChapterRun, ...]
+    pages: tuple[str, ...]
+    render_key: str
+
+
+def _chapter(
+    chapter: books.Chapter,
+    book: books.Book,
+    cache: Path,
+    assets_hash: str,
+    force: bool,
+    stop: threading.Event,
+) -> tuple[ChapterRun, Any]:
+    """Execute a chapter unless its key is known; return what it cost and the executed copy."""
+    import nbformat
+
+    key = freshness.key(chapter.path, book.root, assets_hash=assets_hash)
+    folder = cache / chapter.name
+    copy, facts = folder / "executed.ipynb", folder / "run.json"
+    if not force and facts.is_file() and copy.is_file():
+        seen = json.loads(facts.read_text(encoding="utf-8"))
+        if seen["key"] == key:
+            return ChapterRun(executed=False, **seen), nbformat.read(copy, as_version=4)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts.unlink(missing_ok=True)
+    log = folder / "kernel.log"
+    done = execute.execute(chapter.path, root=book.root, log=log, stop=stop)
+    nbformat.write(done.notebook, copy)
+    run = {"name": chapter.name, "seconds": done.seconds, "peak_mb": done.peak_mb, "key": key}
+    facts.write_text(json.dumps(run), encoding="utf-8")
+    return ChapterRun(executed=True, **run), done.notebook
+
+
+def _run_all(
+    book: books.Book, cache: Path, force: bool, jobs: int
+) -> tuple[list[ChapterRun], dict[str, Any]]:
+    """Execute the chapters that need it, some at a time, and return all in order."""
+    assets_hash = freshness.assets(book.root, cache / "assets.json")
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        waiting = [
+            pool.submit(_chapter, chapter, book, cache, assets_hash, force, stop)
+            for chapter in book.chapters
+        ]
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                future.result()
+        except BaseException:  # also when the user interrupts: no kernel outlives the build
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        done = [future.result() for future in waiting]
+    runs = [run for run, _ in done]
+    return runs, {run.name: notebook for run, notebook in done}
+
+
+def _render_key(book: books.Book, cache: Path, renderer: str, version: str) -> str:
+    """Return a hash over everything the pages depend on once the chapters have run."""
+    folder = Path(__file__).parent
+    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
+    files += [book.root / "_quarto.yml", book.preface, *book.bibliography]
+    for chapter in book.chapters:
+        files += [chapter.path, cache / chapter.name / "executed.ipynb"]
+        files += sorted(p for p in chapter.path.parent.rglob("*") if p.is_file())
+    files = [path for path in files if ".ipynb_checkpoints" not in path.parts]
+    digest = hashlib.sha256(f"{renderer} {version}".encode())
+    for path in files:
+        digest.update(f"\n{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+    return digest.hexdigest()
+
+
+def _previous(site: Path) -> dict[str, Any]:
+    """Return the summary of the site that stands, or nothing if it is not whole."""
+    try:
+        summary = json.loads((site / "build.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = all((site / page).is_file() for page in summary.get("pages", ["no pages"]))
+    return summary if whole else {}
+
+
+def _choose(renderer: str) -> tuple[str, str]:
+    """Return the renderer's name and version."""
+    if renderer not in RENDERERS:
+        raise MeznetError(f"renderer {renderer!r}: choose one of {', '.join(RENDERERS)}")
+    found = render_quarto.find() if renderer in ("auto", "quarto") else None
+    if renderer == "quarto" and found is None:
+        raise MeznetError("Quarto was not found: put it on PATH or name it in MEZNET_QUARTO")
+    if found is not None:
+        return "quarto", render_quarto.version(found)
+    return "sphinx", render_sphinx.version()
+
+
+def _replace(new: Path, site: Path) -> None:
+    """Put the new site where the old one stands."""
+    old = site.with_name(f"{site.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if site.exists():
+        site.rename(old)
+    new.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs: int = 2) -> Build:
+    """Build the book's site in ``_site/``.
+
+    Chapters whose notebook, helpers, assets and lock have not changed are not executed again, and
+    nothing is rendered when no page can have changed. The old site stays until the new one passed
+    all checks.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder of the book, the one with ``_quarto.yml``.
+    renderer : {"auto", "quarto", "sphinx"}
+        ``auto`` takes Quarto where it is found and Sphinx elsewhere.
+    force : bool
+        Execute and render everything.
+    jobs : int
+        How many chapters run at a time.
+
+    Returns
+    -------
+    Build
+        What was executed, how long it took and which pages there are.
+
+    Raises
+    ------
+    ExecutionError
+        If a cell fails: chapter, cell and error in three lines.
+    MeznetError
+        If a page cannot be rendered or fails a check.
+
+    Examples
+    --------
+    >>> from meznet_helpers import site
+    >>> site.build(".").renderer  # doctest: +SKIP
+    'sphinx'
+    """
+    book = books.read(root)
+    name, version = _choose(renderer)
+    cache, site = book.root / ".cache" / "site", book.root / "_site"
+    started = time.perf_counter()
+    runs, notebooks = _run_all(book, cache, force, jobs)
+    executed_at = time.perf_counter()
+    key = _render_key(book, cache, name, version)
+    old = _previous(site)
+    same = not force and old.get("render_key") == key
+    if not same:
+        new = cache / "new"
+        module = render_quarto if name == "quarto" else render_sphinx
+        if name == "quarto":  # a construct that Sphinx would refuse is refused here as well
+            render_sphinx.translate(book, notebooks, cache / "translated")
+        module.render(book, notebooks, cache / "project", new)
+        for chapter in book.chapters:
+            shutil.copyfile(chapter.path, new / chapter.path.relative_to(book.root))
+        check.check(new, book)
+    rendered_at = time.perf_counter()
+    where = new if not same else site
+    done = Build(
+        site=site,
+        renderer=name,
+        renderer_version=version,
+        rendered=not same,
+        execute_seconds=round(executed_at - started, 2),
+        render_seconds=round(rendered_at - executed_at, 2),
+        chapters=tuple(runs),
+        pages=tuple(check.page_names(where)),
+        render_key=key,
+    )
+    summary = dataclasses.asdict(done) | {"site": "_site"}
+    text = json.dumps(summary, indent=2) + "\n"
+    (where / "build.json").write_text(text, encoding="utf-8")
+    if not same:
+        _replace(new, site)
+    return done

@@ -1,0 +1,116 @@
+"""What the tests share.
+
+One framework per process: TensorFlow and torch in one interpreter abort it, so this process may
+import TensorFlow and never torch. A test that needs torch (or Keras on another backend) runs its
+code in a fresh interpreter, through the ``fresh_python`` fixture. Nothing here imports either.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER_MARKERS = ("chapters", "site", "lab", "real")
+KEPT = {"MEZNET_QUARTO", "MEZNET_REAL"}  # they say where things lie on this machine
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark a test by its folder; a test without any kind is a unit test."""
+    kinds = {*FOLDER_MARKERS, "unit", "contract", "budget"}
+    for item in items:
+        parts = item.path.relative_to(ROOT).parts
+        if parts[0] == "tests" and parts[1] in FOLDER_MARKERS:
+            item.add_marker(parts[1])
+        if not any(mark.name in kinds for mark in item.iter_markers()):
+            item.add_marker("unit")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Collecting the tests loads no framework: the test modules import theirs inside functions."""
+    loaded = sorted({"tensorflow", "torch"} & sys.modules.keys())
+    if loaded:
+        raise pytest.UsageError(f"collecting the tests imported {', '.join(loaded)}")
+
+
+@pytest.fixture(autouse=True)
+def _no_torch() -> Iterator[None]:
+    """Name the test that brings torch into this process, before a later one aborts it."""
+    before = "torch" in sys.modules
+    yield
+    if not before and "torch" in sys.modules:
+        pytest.fail("this test imported torch: run that code through the fresh_python fixture")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take the user's MEZNET_* settings and cache away, so that tests see the defaults."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MEZNET_")]:
+            if name not in KEPT:
+                patch.delenv(name)
+        patch.setenv("MEZNET_CACHE", str(tmp_path_factory.getbasetemp() / "meznet-cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real weights and photographs: MEZNET_REAL, else ../shared/real."""
+    folder = Path(os.environ.get("MEZNET_REAL") or ROOT.parent / "shared" / "real")
+    if not folder.is_dir():
+        pytest.skip(f"no real weights and photographs: {folder} is no folder (set MEZNET_REAL)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fresh_python() -> Callable[..., str]:
+    """Run code in a fresh interpreter and return what it printed; keywords set its environment."""
+
+    def run(code: str, *, timeout: float = 600, **env: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"} | env,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium of this machine; skips where there is none."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGS))
+        yield chromium
+        chromium.close()

@@ -1,0 +1,55 @@
+"""The chapters run from top to bottom in JupyterLab, as a reader runs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+
+
+def notebook(folder: Path, name: str, *sources: str) -> Path:
+    """Write a notebook of code cells and return its path."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    path = folder / f"{name}.ipynb"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter(check, chapter: Path) -> None:
+    """All cells of a chapter run, and none of them ends in an error."""
+    before = chapter.read_bytes()
+    check(chapter)
+    assert chapter.read_bytes() == before, "the source was written"
+
+
+def test_kernel_is_this_interpreter(check, tmp_path: Path) -> None:
+    """The kernel that opens by itself has the package, and is that of the tests."""
+
+    check(
+        notebook(
+            tmp_path,
+            "kernel",
+            "import sys, meznet_helpers",
+            f"assert sys.prefix == {sys.prefix!r}, sys.prefix",
+        )
+    )
+
+
+def test_a_failing_cell_fails(check, tmp_path: Path) -> None:
+    """The check itself can fail: it names the cell and the error."""
+    path = notebook(tmp_path, "failing", "1 + 1", "1 / 0", "2 + 2")
+    with pytest.raises(AssertionError, match=r"cell 1: ZeroDivisionError"):
+        check(path)
+
+
+def test_a_cell_that_does_not_end_fails(check, tmp_path: Path) -> None:
+    """The check does not wait forever."""
+    path = notebook(tmp_path, "endless", "import time", "time.sleep(3600)")
+    with pytest.raises(AssertionError, match="still to run"):
+        check(path, seconds=10)

@@ -1,0 +1,369 @@
+"""Dependencies agree wherever they are named, and the package keeps the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "meznet_helpers"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PYTHONS = ("3.11", "3.12", "3.13")
+PLATFORMS = {
+    "linux": ("Linux", "posix", "x86_64"),
+    "darwin": ("Darwin", "posix", "arm64"),
+    "win32": ("Windows", "nt", "AMD64"),
+}
+FRAMEWORKS = {"tensorflow", "torch", "transformers", "keras", "torchvision", "timm"}
+IMPORT_SECONDS = 0.3
+MAX_LINES = 300
+
+# Declared, and imported by none of our files. Why each is there all the same:
+INDIRECT = {
+    "ipykernel": "the kernel that the chapters run in",
+    "jupyterlab": "make lab opens it, and so does the lab test",
+    "myst-parser": "Sphinx loads it by name to read the chapters",
+    "ruff": "run as a program, by make lint and by this file",
+    "scikit-image": "profile.py finds photographs inside it",
+    "setuptools": "builds the package without build isolation, so that its version is pinned too",
+    "sphinx-book-theme": "Sphinx loads it by name: the looks of the site",
+    "sphinx-copybutton": "Sphinx loads it by name: the copy buttons",
+    "sphinx-design": "Sphinx loads it by name: tabs and folded blocks",
+    "timm": "labels.py reads ImageNet's names and definitions from its wheel",
+}
+
+# An arrow points down only: a module imports from its own row and from the rows above it.
+LAYERS = (
+    {"errors", "progress"},
+    {"profile", "manifest"},
+    {"archives", "download", "store"},
+    {"pixels", "imagefile", "images", "labelspace", "matching", "labels"},
+    {"axes", "ranking", "predictions_file", "predictions", "published"},
+    {"backbones"},
+    {"ensemble", "evaluate", "prototypes", "multiclass", "features"},
+    {"labelers", "finetune"},
+    {"cost", "spell"},
+    {"plots", "tables"},
+    {"site", "ui", "doctor"},
+    {"cli"},
+)
+
+
+def runtime() -> list[Requirement]:
+    """Return what the package itself needs."""
+    return [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+
+
+def for_tests() -> list[Requirement]:
+    """Return what the tests need besides, and what builds the package."""
+    extra = PROJECT["project"]["optional-dependencies"]["test"]
+    return [Requirement(line) for line in extra + PROJECT["build-system"]["requires"]]
+
+
+def name_of(requirement: Requirement) -> str:
+    """Return a requirement's normal name."""
+    return canonicalize_name(requirement.name)
+
+
+def lock_entries() -> list[tuple[str, Version, Marker | None, list[str]]]:
+    """Return (name, version, marker or None, hashes) for each pin of requirements.lock."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    entries = []
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            pin, *hashes = line.split("--hash=")
+            requirement = Requirement(pin.strip())
+            version = Version(re.fullmatch(r"==(\S+)", str(requirement.specifier)).group(1))
+            hashes = [text.strip() for text in hashes]
+            entries.append((name_of(requirement), version, requirement.marker, hashes))
+    return entries
+
+
+def environments() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield a name and the marker variables of each platform with each Python."""
+    for platform, (system, os_name, machine) in PLATFORMS.items():
+        for python in PYTHONS:
+            yield (
+                f"{platform} {python}",
+                {
+                    "sys_platform": platform,
+                    "platform_system": system,
+                    "os_name": os_name,
+                    "platform_machine": machine,
+                    "python_version": python,
+                    "python_full_version": f"{python}.1",
+                    "implementation_name": "cpython",
+                    "platform_python_implementation": "CPython",
+                    "extra": "",
+                },
+            )
+
+
+def pins(environment: dict[str, str]) -> dict[str, Version]:
+    """Return the version of each package that the lock installs in an environment."""
+    found: dict[str, Version] = {}
+    for name, version, marker, _ in lock_entries():
+        if marker is None or marker.evaluate(environment):
+            assert name not in found, f"{name} is pinned twice for {environment}"
+            found[name] = version
+    return found
+
+
+def sources(*folders: str) -> list[Path]:
+    """Return the Python files and notebooks under some folders of the repository."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    return sorted(
+        path
+        for path in files
+        if path.suffix in {".py", ".ipynb"} and ".ipynb_checkpoints" not in path.parts
+    )
+
+
+def code(path: Path) -> str:
+    """Return a file's Python code; of a notebook, that of its cells without magics."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(cell) for cell in cells).splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return the dotted names that the code imports, at its top or inside functions."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def third_party(paths: list[Path]) -> dict[str, set[str]]:
+    """Return, for each package imported that is not ours, the files that import it."""
+    users: dict[str, set[str]] = {}
+    for path in paths:
+        inside = path.is_relative_to(PACKAGE)  # a script may import the script beside it
+        beside = set() if inside else {other.stem for other in path.parent.glob("*.py")}
+        for name in imports(ast.parse(code(path))):
+            top = name.partition(".")[0]
+            if top in sys.stdlib_module_names or top == PACKAGE.name or top in beside:
+                continue
+            users.setdefault(top, set()).add(path.relative_to(ROOT).as_posix())
+    return users
+
+
+installed = functools.cache(importlib.metadata.packages_distributions)
+
+
+def distributions(module: str) -> set[str]:
+    """Return the normal names of the distributions that bring a top-level module."""
+    found = installed().get(module, [module])
+    return {canonicalize_name(name) for name in found}
+
+
+def test_lock_pins_every_dependency_inside_its_range() -> None:
+    """On each platform and Python there is one pin for each dependency, and it is allowed."""
+    for where, environment in environments():
+        pinned = pins(environment)
+        for requirement in runtime() + for_tests():
+            version = pinned.get(name_of(requirement))
+            assert version is not None, f"{where}: {requirement.name} is not in the lock"
+            assert version in requirement.specifier, f"{where}: {requirement} is pinned {version}"
+
+
+def test_lock_is_complete_on_every_platform() -> None:
+    """What an installed package asks for, on each platform, is in the lock and inside its range."""
+    here = {
+        canonicalize_name(dist.name): dist
+        for dist in importlib.metadata.distributions()
+        if dist.name
+    }
+    for where, environment in environments():
+        pinned = pins(environment)
+        for name, version in pinned.items():
+            dist = here.get(name)
+            if dist is None or Version(dist.version).public != version.public:
+                continue
+            for line in dist.requires or []:
+                asked = Requirement(line)
+                if asked.marker and not asked.marker.evaluate(environment):
+                    continue
+                got = pinned.get(name_of(asked))
+                assert got is not None, f"{where}: {name} needs {asked}, which the lock lacks"
+                assert asked.specifier.contains(got, prereleases=True), (
+                    f"{where}: {name} needs {asked}, and the lock has {got}"
+                )
+
+
+def test_lock_has_hashes_and_names_no_host() -> None:
+    """Each pin has a sha256; nothing says where to download from."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert not re.search(r"://|index-url|find-links|trusted-host", text)
+    entries = lock_entries()
+    assert len(entries) > len(runtime())
+    for name, _, _, hashes in entries:
+        assert hashes, f"{name} has no hash"
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", text) for text in hashes), name
+
+
+@pytest.mark.parametrize(
+    ("platform", "package"),
+    [("win32", "colorama"), ("win32", "pywinpty"), ("darwin", "appnope"), ("linux", "triton")],
+)
+def test_lock_knows_the_platforms(platform: str, package: str) -> None:
+    """Packages that one platform alone needs are pinned for that platform and for no other."""
+    having = {env["sys_platform"] for _, env in environments() if package in pins(env)}
+    assert having == {platform}
+
+
+def test_environment_yml_agrees() -> None:
+    """Conda brings an allowed Python, pip brings the lock, postBuild brings the package."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert "://" not in text
+    content = yaml.safe_load(text)
+    *plain, pip = content["dependencies"]
+    assert content["channels"] == ["conda-forge"]
+    assert [line.partition("=")[0] for line in plain] == ["python", "pip"]
+    python = plain[0].partition("=")[2]
+    assert Version(python) in SpecifierSet(PROJECT["project"]["requires-python"])
+    assert pip == {"pip": ["-r requirements.lock"]}
+    last = (ROOT / "postBuild").read_text(encoding="utf-8").splitlines()[-1]
+    assert last == "python -m pip install --no-deps --no-build-isolation -e ."
+    assert last in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_makefile_accepts_the_same_pythons() -> None:
+    """The Makefile's check and requires-python let the same versions through."""
+    low, high = re.search(
+        r"\((\d+, \d+)\) <= sys.version_info < \((\d+, \d+)\)",
+        (ROOT / "Makefile").read_text(encoding="utf-8"),
+    ).groups()
+    spec = f">={low.replace(', ', '.')},<{high.replace(', ', '.')}"
+    assert SpecifierSet(spec) == SpecifierSet(PROJECT["project"]["requires-python"])
+    assert all(Version(python) in SpecifierSet(spec) for python in PYTHONS)
+
+
+def test_everything_imported_is_declared() -> None:
+    """The package, the chapters and the data scripts need nothing that a test alone brings."""
+    declared = {name_of(requirement) for requirement in runtime()}
+    also = declared | {name_of(requirement) for requirement in for_tests()}
+    missing = []
+    for folders, allowed in (
+        (("meznet_helpers", "chapters", "data"), declared),
+        (("tests",), also),
+    ):
+        for module, users in third_party(sources(*folders)).items():
+            if not distributions(module) & allowed:
+                missing.append(f"{module} ({', '.join(sorted(users))})")
+    assert not missing, f"imported, but not in pyproject.toml: {'; '.join(sorted(missing))}"
+
+
+def test_everything_declared_is_used() -> None:
+    """A dependency is imported somewhere, or stands in the table above with its reason."""
+    used = set()
+    for module in third_party(sources("meznet_helpers", "chapters", "data", "tests")):
+        used |= distributions(module)
+    declared = {name_of(requirement) for requirement in runtime() + for_tests()}
+    unused = sorted(declared - used - INDIRECT.keys())
+    assert not unused, f"in pyproject.toml, but never used: {', '.join(unused)}"
+    stale = sorted(INDIRECT.keys() - (declared - used))
+    assert not stale, f"in the table of this test for nothing: {', '.join(stale)}"
+
+
+def seconds_of(statement: str) -> float:
+    """Return the wall time of one fresh interpreter that runs a statement."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", statement], check=True, cwd=ROOT)
+    return time.perf_counter() - started
+
+
+@pytest.mark.budget
+@pytest.mark.parametrize("module", ["meznet_helpers", "meznet_helpers.cli"])
+def test_import_is_quick(module: str, fresh_python) -> None:
+    """Importing takes 0.3 s at most beyond a bare interpreter, and loads no framework."""
+    bare, full = [], []
+    for _ in range(5):
+        bare.append(seconds_of("pass"))
+        full.append(seconds_of(f"import {module}"))
+    assert min(full) - min(bare) <= IMPORT_SECONDS
+    loaded = json.loads(
+        fresh_python(f"import json, sys, {module}; print(json.dumps(list(sys.modules)))")
+    )
+    assert not FRAMEWORKS & set(loaded)
+
+
+def modules() -> list[Path]:
+    """Return the files of the package."""
+    return sources(PACKAGE.name)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_module_keeps_the_rules(path: Path) -> None:
+    """A module is short, and imports no framework outside its functions."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < MAX_LINES
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            node.body = []
+    found = {name.partition(".")[0] for name in imports(tree)} & FRAMEWORKS
+    assert not found, f"imports {', '.join(found)} at its top"
+
+
+def rank(dotted: str) -> int:
+    """Return the row of LAYERS that a module of the package stands in."""
+    part = dotted.split(".")[1]
+    rows = [number for number, names in enumerate(LAYERS) if part in names]
+    assert len(rows) == 1, f"meznet_helpers.{part} needs one place in LAYERS"
+    return rows[0]
+
+
+def dotted(path: Path) -> str:
+    """Return the name a module is imported by."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_arrows_point_down(path: Path) -> None:
+    """A module imports from its own layer and from lower ones, also inside functions."""
+    known = {dotted(module) for module in modules()}
+    wanted = {name for name in imports(ast.parse(code(path))) if name in known}
+    wanted -= {PACKAGE.name}
+    if dotted(path) == PACKAGE.name:
+        assert not wanted, "the package's own __init__ imports nothing of it"
+        return
+    up = sorted(name for name in wanted if rank(name) > rank(dotted(path)))
+    assert not up, f"{dotted(path)} imports from above: {', '.join(up)}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "--output-format=concise"), ("format", "--check")], ids=" ".join
+)
+def test_ruff(arguments: tuple[str, ...]) -> None:
+    """The linter and the formatter have nothing to say."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
