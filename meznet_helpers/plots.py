@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from meznet_helpers.backbones import Backbone
-
 WIDTH = 8.0  # inches; the text column of the page
 
 
@@ -87,7 +85,9 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     axis.set(xscale="log", xlabel="size of the weights, MB", ylabel="top-1 accuracy, ImageNet")
     axis.xaxis.set_major_formatter("{x:.0f}")
     axis.yaxis.set_major_formatter("{x:.0%}")
-    axis.legend(title="", fontsize=8, ncols=2, loc="lower right")
+    sns.move_legend(
+        axis, "center left", bbox_to_anchor=(1, 0.5), title="", fontsize=8, frameon=False
+    )
     for row in table[table["model"].isin(named)].itertuples():
         axis.annotate(
             row.model, (row.size_mb, row.top1), (5, -11), textcoords="offset points", fontsize=8
@@ -96,13 +96,18 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     return figure
 
 
-def what_nets_see(picture: np.ndarray, nets: Sequence["Backbone"]) -> "Figure":
-    """Draw one image as several backbones receive it, the numbers stretched to visible colors.
+def what_nets_see(
+    picture: np.ndarray, ways: Sequence[tuple[str, str]], *, size: int = 224
+) -> "Figure":
+    """Draw one image as networks receive it, the numbers stretched to visible colors.
 
     Parameters
     ----------
     picture : ndarray, shape (height, width, 3), uint8
-    nets : sequence of Backbone
+    ways : sequence of (mode, interpolation)
+        As `meznet_helpers.backbones.Backbone` has them.
+    size : int
+        Input size, pixels.
 
     Returns
     -------
@@ -111,16 +116,18 @@ def what_nets_see(picture: np.ndarray, nets: Sequence["Backbone"]) -> "Figure":
 
     Examples
     --------
-    >>> from meznet_helpers.backbones import backbone
-    >>> figure = what_nets_see(np.zeros((8, 8, 3), np.uint8), [backbone("keras/VGG16@imagenet")])
-    >>> figure.axes[0].get_title()
-    'caffe, bilinear'
+    >>> figure = what_nets_see(np.zeros((8, 8, 3), np.uint8), [("caffe", "nearest")])
+    >>> figure.axes[0].get_title(), figure.axes[0].get_xlabel()
+    ('caffe, nearest', '-123.7 to -103.9')
     """
-    figure, axes = _grid(1, len(nets), WIDTH / len(nets))
-    for axis, net in zip(axes.flat, nets, strict=True):
+    from meznet_helpers.backbones import Backbone
+
+    figure, axes = _grid(1, len(ways), WIDTH / len(ways))
+    for axis, (mode, interpolation) in zip(axes.flat, ways, strict=True):
+        net = Backbone("", "", size, mode, "", interpolation)
         x = net.prepare([picture])[0]
         axis.imshow((x - x.min()) / max(float(np.ptp(x)), 1e-9))
-        axis.set_title(f"{net.mode}, {net.interpolation}", fontsize=9)
+        axis.set_title(f"{mode}, {interpolation}", fontsize=9)
         axis.set_xlabel(f"{x.min():.1f} to {x.max():.1f}", fontsize=9)
     return figure
 

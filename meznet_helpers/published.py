@@ -1,6 +1,7 @@
 """What Keras publishes about its applications, as data."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meznet_helpers import profile
@@ -61,6 +62,28 @@ def best_below(table: "pd.DataFrame", size_mb: float, count: int = 10) -> "pd.Da
     """
     small = table[table["size_mb"] < size_mb]
     return small.sort_values("top5", ascending=False, kind="stable", na_position="last").head(count)
+
+
+def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
+    """Return the rows of certain models, in their order, those without a row included.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `keras_applications` returns it.
+    models : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        One row per model; NaN throughout where Keras has no row.
+
+    Examples
+    --------
+    >>> rows(keras_applications(), ["MobileNetV3Small", "VGG16"])["size_mb"].tolist()
+    [nan, 528.0]
+    """
+    return table.set_index("model").reindex(list(models)).reset_index()
 
 
 def refresh(url: str = PAGE, *, timeout: float = 20.0) -> "pd.DataFrame":

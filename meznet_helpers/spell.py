@@ -4,13 +4,15 @@ The exhibit in ``data/exhibit`` fed five nets with one preprocessing, right for 
 and enlarged 64-pixel images by repeating pixels. `CONDITIONS` takes that apart in steps.
 """
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers import evaluate, labels, matching, profile
+from meznet_helpers import evaluate, labels, matching, profile, store
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Images, read, read_many
 from meznet_helpers.labelers import Labeler, labeler
 from meznet_helpers.predictions import Predictions
 
@@ -91,6 +93,35 @@ def exhibit_images() -> "pd.DataFrame":
 
     path = profile.data() / "exhibit" / "images.csv"
     return matching.join(pd.read_csv(path, encoding="utf-8"), labels.tiny_imagenet())
+
+
+def pictures() -> Images:
+    """Return pictures to show the spell on: the exhibit's own, where the profile has them.
+
+    Returns
+    -------
+    Images
+        In the full profile the exhibit's 20 photographs of Tiny-ImageNet, 64 x 64 pixels; in the
+        tiny profile, which may not ship them, the photographs that come with the dependencies.
+
+    Raises
+    ------
+    MeznetError
+        If the full profile's archive is missing and may not be downloaded.
+
+    Examples
+    --------
+    >>> pictures().names[:2]
+    ('chelsea.png', 'coffee.png')
+    """
+    if profile.active() == "tiny":
+        return read_many(profile.package_photographs().values())
+    names = exhibit_images()["image"]
+    with zipfile.ZipFile(store.resolve("tiny-imagenet-200")) as archive:
+        files = [archive.read(f"tiny-imagenet-200/val/images/{name}") for name in names]
+    return Images(
+        tuple(read(file, name=name) for file, name in zip(files, names, strict=True)), tuple(names)
+    )
 
 
 def exhibit_hits() -> "pd.DataFrame":

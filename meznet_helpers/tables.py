@@ -35,6 +35,7 @@ _HEADINGS = {
     "score": "score",
     "published_ms": "ms, published",
     "ratio": "times the first",
+    "size": "input, px",
 }
 
 
@@ -61,7 +62,7 @@ def published(table: "pd.DataFrame", title: str) -> "GT":
     return (
         plain(table, title)
         .fmt_percent(["top1", "top5"], decimals=1)
-        .fmt_number("size_mb", n_sigfig=3, drop_trailing_zeros=True)
+        .fmt_number("size_mb", decimals=0)
         .fmt_number(["ms_cpu", "ms_gpu"], decimals=1)
         .fmt_number("parameters", decimals=1, pattern="{x} M")
         .fmt_integer("depth")
@@ -91,7 +92,7 @@ def accuracy(table: "pd.DataFrame", title: str) -> "GT":
         f"{low:.1%} to {high:.1%}" for low, high in zip(table["low"], table["high"], strict=True)
     ]
     shown = table.drop(columns=["low", "high"]).assign(interval=interval)
-    shown["model"] = shown["model"].str.replace(r"^\w+/|@\w+$", "", regex=True)
+    shown["model"] = _short(shown["model"])
     return plain(shown, title).fmt_percent("accuracy", decimals=1).fmt_integer(["n", "hits"])
 
 
@@ -128,13 +129,63 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
     top["cell"] = [
         f"{label} {score:.2f}" for label, score in zip(top["label"], top["score"], strict=True)
     ]
-    top["model"] = top["model"].str.replace(r"^\w+/|@\w+$", "", regex=True)
+    top["model"] = _short(top["model"])
     wide = top.pivot(index="rank", columns="model", values="cell")[
         list(dict.fromkeys(top["model"]))
     ]
     name = html.escape(image, quote=True)
     header = f'{name}<br><img src="{_data_uri(picture)}" alt="{name}" style="height:120px">'
     return plain(wide.reset_index(), raw(header))
+
+
+def cost(table: "pd.DataFrame", title: str) -> "GT":
+    """Show what nets cost.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `meznet_helpers.cost.measure` returns it.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"model": "keras/A@tiny", "size": 64, "parameters": 1.234, "size_mb": 4.9, "ms": 2.0}
+    >>> "1.23 M" in cost(pd.DataFrame([row | {"ratio": 1.0}]), "Cost").as_raw_html()
+    True
+    """
+    return (
+        plain(table.assign(model=_short(table["model"])), title)
+        .fmt_number("parameters", decimals=2, pattern="{x} M")
+        .fmt_number(["size_mb", "ms", "ratio"], decimals=1)
+    )
+
+
+def percent(table: "pd.DataFrame", title: str) -> "GT":
+    """Show shares as percentages, one column per condition.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Column `model`, and columns of numbers from 0 to 1.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> "25.0%" in percent(pd.DataFrame({"model": ["a"], "own": [0.25]}), "Top-1").as_raw_html()
+    True
+    """
+    numbers = [column for column in table.columns if column != "model"]
+    return plain(table.assign(model=_short(table["model"])), title).fmt_percent(numbers, decimals=1)
 
 
 def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
@@ -160,7 +211,14 @@ def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
     labels = {column: _HEADINGS.get(column, column) for column in table.columns}
     shown = GT(table).cols_label(labels).sub_missing(missing_text="-")
     shown = shown.tab_options(table_font_size="90%", table_margin_left="0px")
+    if "score" in table.columns:
+        shown = shown.fmt_number("score", decimals=3)
     return shown.tab_header(title) if title is not None else shown
+
+
+def _short(names: "pd.Series") -> "pd.Series":
+    """Leave framework and tag out of backbones' names."""
+    return names.str.replace(r"^\w+/|@\w+$", "", regex=True)
 
 
 def _data_uri(picture: np.ndarray, height: int = 240) -> str:

@@ -80,7 +80,7 @@ class Translator:
         kind = label.partition("-")[0] if label.partition("-")[1] else ""
         kind = kind if kind in references.WORDS or kind == "lst" else ""
         if kind not in ("", "fig", "tbl"):
-            blocks.fail(f"unknown construct: code cell labelled {label!r}")
+            blocks.fail(f"unknown construct: code cell labeled {label!r}")
         if options.get("include") is False:
             return
         blocks.out += outputs.code(source, options, fold=self.fold)
