@@ -1,6 +1,6 @@
 """Write ``data/manifest.json``: one entry for each asset, with hash, size, licence and card.
 
-Run it whenever a file under ``data/models``, ``labels``, ``published`` or ``results`` changed::
+Run it whenever a file of an asset under ``data`` changed::
 
     python data/make_manifest.py            # write
     python data/make_manifest.py --check    # only say whether it is up to date (exit code 1 if not)
@@ -22,6 +22,10 @@ TRAINED_ON = (
 
 # Folder of data/ -> what holds for every file in it. Cards are README.md files beside the assets.
 FOLDERS = {
+    "exhibit": {
+        "licence": "facts and counts, quoted; the notebook they come from is its author's",
+        "source": "project:meznet by frankiethull, and this project's measurement; see the card",
+    },
     "labels": {
         "licence": "none stated by the source; identifiers only, no words and no images",
         "source": "class lists of Tiny-ImageNet (Stanford CS231n); see the card",

@@ -86,6 +86,34 @@ def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
     return table.set_index("model").reindex(list(models)).reset_index()
 
 
+def tiny_nets() -> "pd.DataFrame":
+    """Return what the cards of the project's own nets say.
+
+    Returns
+    -------
+    DataFrame
+        One row per net in ``data/models``: `model`, `mode`, `size` (input side, pixels),
+        `parameters` (millions), `epochs`, `n` (validation images), `hits1`, `hits5`, and the same
+        images upright and upside down: `n_turned`, `hits1_upright`, `hits1_upside_down`.
+
+    Examples
+    --------
+    >>> "keras/MobileNetV2@tiny" in set(tiny_nets()["model"])
+    True
+    """
+    import json
+
+    import pandas as pd
+
+    nets = []
+    for path in sorted((profile.data() / "models").glob("*/net.json")):
+        net = json.loads(path.read_text(encoding="utf-8"))
+        net |= {"model": f"keras/{net['application']}@tiny", "parameters": net["parameters"] / 1e6}
+        nets.append(net)
+    columns = ["model", "mode", "size", "parameters", "epochs", "n", "hits1", "hits5"]
+    return pd.DataFrame(nets)[[*columns, "n_turned", "hits1_upright", "hits1_upside_down"]]
+
+
 def refresh(url: str = PAGE, *, timeout: float = 20.0) -> "pd.DataFrame":
     """Read the table from Keras' page anew. Nothing is written.
 

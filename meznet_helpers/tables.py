@@ -138,6 +138,50 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
     return plain(wide.reset_index(), raw(header))
 
 
+def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "GT":
+    """Show counts of hits as accuracies with intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column `model`, a column of counts n, and columns of hits.
+    n : str
+        Name of the column of n.
+    hits : dict of str to str
+        Column of hits -> heading.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+        Each cell reads ``30.0% (29.1 to 30.9)``: accuracy and 95 % Wilson interval.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = pd.DataFrame({"model": ["keras/A@tiny"], "n": [10], "hits1": [7]})
+    >>> "70.0% (39.7 to 89.2)" in shares(row, "n", {"hits1": "top-1"}, "Hits").as_raw_html()
+    True
+    """
+    from meznet_helpers.evaluate import wilson
+
+    shown = table[[column for column in table.columns if column not in hits]].copy()
+    shown["model"] = _short(shown["model"])
+    for column, heading in hits.items():
+        low, high = wilson(table[column].to_numpy(), table[n].to_numpy())
+        share = table[column] / table[n]
+        shown[heading] = [
+            f"{a:.1%} ({100 * b:.1f} to {100 * c:.1f})"
+            for a, b, c in zip(share, low, high, strict=True)
+        ]
+    table = plain(shown.rename(columns={n: "n"}), title).fmt_integer("n")
+    return (
+        table.fmt_number("parameters", decimals=2, pattern="{x} M")
+        if "parameters" in shown
+        else table
+    )
+
+
 def cost(table: "pd.DataFrame", title: str) -> "GT":
     """Show what nets cost.
 

@@ -124,10 +124,13 @@ def export(name: str, images: Path, out: Path) -> None:
         "interpolation": "bilinear",
         "labels": space.name,
         "licence": "MIT",
-        "top1": float(evaluate.hits(at_half, 1).mean()),
-        "top5": float(evaluate.hits(at_half, 5).mean()),
-        "top1_full_precision": float(evaluate.hits(at_full, 1).mean()),
         "n": len(truth),
+        "hits1": int(evaluate.hits(at_half, 1).sum()),
+        "hits5": int(evaluate.hits(at_half, 5).sum()),
+        "hits1_32_bits": int(evaluate.hits(at_full, 1).sum()),
+        "n_turned": len(turned),
+        "hits1_upright": int(evaluate.hits(at_half[: len(turned)], 1).sum()),
+        "hits1_upside_down": int(evaluate.hits(upside_down, 1).sum()),
         "parameters": int(sum(values.size for values in arrays)),
         "epochs": len(log),
     }
@@ -149,7 +152,7 @@ def export(name: str, images: Path, out: Path) -> None:
         top1=share(evaluate.hits(at_half, 1)),
         top5=share(evaluate.hits(at_half, 5)),
         parameters=facts["parameters"],
-        drop=100 * (facts["top1"] - facts["top1_full_precision"]),
+        drop=100 * (facts["hits1"] - facts["hits1_32_bits"]) / facts["n"],
         epochs=len(log),
         hours=sum(line["seconds"] for line in log) / 3600,
         choice=", ".join(f"{value:.1%} at {key}" for key, value in tried.items()),
@@ -158,7 +161,7 @@ def export(name: str, images: Path, out: Path) -> None:
         upright=share(evaluate.hits(at_half[:2000], 1)),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    print(name, size, facts["top1"], facts["top5"], facts["top1_full_precision"])
+    print(name, size, facts["hits1"] / facts["n"], facts["hits5"] / facts["n"])
 
 
 def main() -> None:

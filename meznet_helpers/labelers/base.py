@@ -1,6 +1,7 @@
 """The one contract of the book: a labeler gives probabilities over a label space for images."""
 
 import dataclasses
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -49,7 +50,8 @@ class Labeler(ABC):
         Parameters
         ----------
         images : Images, or anything `meznet_helpers.images.as_images` takes
-            Paths, arrays (height, width, 3) uint8, Pillow images, or a mix of them.
+            Paths, arrays (height, width, 3) uint8, Pillow images, or a mix of them. One that
+            can't be read is left out, with a warning that names it.
         batch_size : int
             Images per call of the network; it changes speed and memory, not the result.
         progress : bool
@@ -63,11 +65,13 @@ class Labeler(ABC):
         Raises
         ------
         MeznetError
-            If `batch_size` is not positive, or an image can't be read.
+            If `batch_size` is not positive, or no image can be read.
         """
         if batch_size < 1:
             raise MeznetError(f"batch_size is {batch_size}; it must be 1 or more.")
-        images = as_images(images)
+        given, images = images, as_images(images)
+        for error in () if images is given else images.errors:
+            warnings.warn(str(error), stacklevel=2)
         starts = range(0, len(images), batch_size)
         parts = [
             self.probabilities(list(images.arrays[start : start + batch_size]))

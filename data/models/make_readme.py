@@ -1,0 +1,81 @@
+"""Write README.md of this folder: the table of nets, and the plain mean of all of them.
+
+python data/models/make_readme.py --images tiny-imagenet-200
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from meznet_helpers import evaluate, labels
+from meznet_helpers.images import read_many
+from meznet_helpers.labelers import labeler
+from meznet_helpers.published import tiny_nets
+
+TEXT = """# Nets trained by this project
+
+Keras applications, trained from random weights on Tiny-ImageNet's 100,000 training photographs
+(200 classes, 64 pixels). Each folder holds weights (safetensors, 16-bit floats), `net.json`, the
+training log and a card with its limits.
+
+| net | mode | input | parameters | epochs | top-1 | top-5 |
+|---|---|---|---|---|---|---|
+{rows}
+
+Accuracies in percent on the 10,000 validation images, with 95 % Wilson intervals. "All, mean" is
+the plain mean of the nets' probabilities on the same images; against the best single net it gains
+{gain} points of top-1 (95 % paired bootstrap interval).
+
+{below}
+| file | what it does |
+|---|---|
+| `recipes.json` | what was run for each net, phase by phase |
+| `train_keras.py` | trains one net; saves each epoch and goes on from there |
+| `export_keras.py` | turns a finished run into a folder here |
+| `make_readme.py` | writes this page |
+
+The weights are this project's, under the MIT license. The photographs are ImageNet's, for research
+and education, and are not part of this repository.
+"""
+
+
+def cell(hits: int, n: int) -> str:
+    """Write hits of n as percent and interval."""
+    low, high = evaluate.wilson(hits, n)
+    return f"{100 * hits / n:.1f} ({100 * float(low):.1f} to {100 * float(high):.1f})"
+
+
+def main() -> None:
+    """Label the validation images with every net and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
+    folder = parser.parse_args().images / "val"
+    lines = (folder / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
+    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
+    images = read_many([folder / "images" / name for name in names])
+    truth = labels.tiny_imagenet().indices(wnids)
+    nets, rows, probs = tiny_nets(), [], []
+    for net in nets.itertuples():
+        probs.append(labeler(net.model).predict(images, batch_size=250, progress=True).probs[0])
+        link = net.model.split("/")[1].split("@")[0]
+        rows.append(
+            f"| [{net.model}]({link}/README.md) | {net.mode} | {net.size} | {net.parameters:.2f} M"
+            f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
+        )
+    ranks = evaluate.rank_of_truth(np.stack([*probs, np.mean(probs, 0)]), truth)
+    mean, best = ranks[-1], ranks[int(nets["hits1"].argmax())]
+    hits1, hits5 = (int(evaluate.hits(mean, k).sum()) for k in (1, 5))
+    n = len(truth)
+    rows.append(f"| All, mean | | | | | {cell(hits1, n)} | {cell(hits5, n)} |")
+    gain, low, high = (100 * float(v) for v in evaluate.paired_difference(mean, best, seed=0))
+    weak = nets[nets["hits1"] < 0.35 * nets["n"]]["model"].tolist()
+    below = f"Below 35 % top-1, and to be trained further: {', '.join(weak)}.\n" if weak else ""
+    text = TEXT.format(
+        rows="\n".join(rows), gain=f"{gain:.1f} ({low:.1f} to {high:.1f})", below=below
+    )
+    (Path(__file__).parent / "README.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
