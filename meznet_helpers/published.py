@@ -143,13 +143,12 @@ def refresh(url: str = PAGE, *, timeout: float = 20.0) -> "pd.DataFrame":
     try:
         reply = requests.get(url, timeout=timeout)
         reply.raise_for_status()
-        tables = pd.read_html(io.StringIO(reply.text))
-    except (requests.RequestException, ValueError) as error:
+        for table in pd.read_html(io.StringIO(reply.text), flavor="lxml"):
+            if len(table.columns) == len(COLUMNS) and table.columns[0] == "Model":
+                return _numbers(table.astype(str).set_axis(list(COLUMNS), axis=1))
+    except (requests.RequestException, ValueError, SyntaxError) as error:  # lxml's: no text
         reason = type(error).__name__
         raise MeznetError(f"{url} gave no table ({reason}). {kept}") from error
-    for table in tables:
-        if len(table.columns) == len(COLUMNS) and table.columns[0] == "Model":
-            return _numbers(table.astype(str).set_axis(list(COLUMNS), axis=1))
     raise MeznetError(f"{url} has no table of {len(COLUMNS)} columns any more. {kept}")
 
 

@@ -14,6 +14,7 @@ from meznet_helpers import evaluate, labels, matching, profile, store
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, read, read_many
 from meznet_helpers.labelers import Labeler, labeler
+from meznet_helpers.labelers.base import readable
 from meznet_helpers.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -71,8 +72,17 @@ def predict(condition: str, names: Iterable[str], images: Any) -> Predictions:
     -------
     Predictions
         One model per name, in that order.
+
+    Raises
+    ------
+    MeznetError
+        If there is no such condition or backbone, or no name at all.
     """
-    first, *others = [net.predict(images) for net in under(condition, names)]
+    nets = under(condition, names)
+    if not nets:
+        raise MeznetError("names is empty; name at least one backbone.")
+    images = readable(images)
+    first, *others = [net.predict(images) for net in nets]
     return first.join(*others)
 
 

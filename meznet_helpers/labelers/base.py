@@ -9,7 +9,7 @@ import numpy as np
 
 from meznet_helpers.backbones import backbone
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.images import as_images
+from meznet_helpers.images import Images, as_images
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
@@ -69,9 +69,7 @@ class Labeler(ABC):
         """
         if batch_size < 1:
             raise MeznetError(f"batch_size is {batch_size}; it must be 1 or more.")
-        given, images = images, as_images(images)
-        for error in () if images is given else images.errors:
-            warnings.warn(str(error), stacklevel=2)
+        images = readable(images)
         starts = range(0, len(images), batch_size)
         parts = [
             self.probabilities(list(images.arrays[start : start + batch_size]))
@@ -79,6 +77,28 @@ class Labeler(ABC):
         ]
         probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         return Predictions(probs[None], (self.name,), images.names, self.labels)
+
+
+def readable(images: Any) -> Images:
+    """Read images for a labeler; warn of those that can't be read, unless they are `Images`.
+
+    Parameters
+    ----------
+    images : Images, or anything `meznet_helpers.images.as_images` takes
+
+    Returns
+    -------
+    Images
+
+    Raises
+    ------
+    MeznetError
+        If no image can be read.
+    """
+    given, images = images, as_images(images)
+    for error in () if images is given else images.errors:
+        warnings.warn(str(error), stacklevel=3)
+    return images
 
 
 def labeler(name: str, *, mode: str | None = None, interpolation: str | None = None) -> Labeler:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,7 @@ def build(backbone: Backbone) -> Any:
     MeznetError
         If weights are missing and may not be downloaded.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
+    keras = _import_keras()
     builder = getattr(keras.applications, backbone.application)
     if backbone.tag == "imagenet":
         with _downloads_by_store():
@@ -94,6 +93,24 @@ def build(backbone: Backbone) -> Any:
     return model
 
 
+def _import_keras() -> Any:
+    """Import Keras without the notes that TensorFlow writes before its log level counts."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        sys.stderr.flush()
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            import keras
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+    import keras
+
+    return keras
+
+
 def load_weights(model: Any, path: Path) -> None:
     """Fill a Keras model from a safetensors file, whatever precision it stores.
 
@@ -106,11 +123,15 @@ def load_weights(model: Any, path: Path) -> None:
     Raises
     ------
     MeznetError
-        If names or shapes do not match the model.
+        If the file can't be read, or names or shapes do not match the model.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    stored = load_file(path)
+    try:
+        stored = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise MeznetError(f"{path} is no readable safetensors file: {error}.") from error
     wanted = {weight.path: tuple(weight.shape) for weight in model.weights}
     found = {name: values.shape for name, values in stored.items()}
     if wanted != found:
@@ -142,7 +163,7 @@ def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 
         def run(batch: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
-                return model(torch.from_numpy(batch), training=False).numpy()
+                return keras.ops.convert_to_numpy(model(batch, training=False))
 
         return run
 

@@ -255,7 +255,8 @@ class Blocks:
             self.open.append({"kind": "margin", "fence": colons})
             self.out += ["", f"{colons}{{margin}}", ""]
         elif options.pop("id", "") == "refs" and not kind and not options:
-            self.open.append({"kind": "refs", "fence": ""})  # every page has its own list
+            self.open.append({"kind": "refs", "fence": ""})
+            self.out += ["", references.LIST, ""]
         else:
             self.fail(f"unknown construct: div {info!r}")
         if kind == "panel-tabset" and options:

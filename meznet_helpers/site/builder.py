@@ -14,7 +14,7 @@ from typing import Any
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.site import book as books
-from meznet_helpers.site import check, execute, freshness, render_quarto, render_sphinx
+from meznet_helpers.site import check, execute, freshness, render_quarto, render_sphinx, tidy
 
 RENDERERS = ("auto", "quarto", "sphinx")
 
@@ -43,6 +43,29 @@ class Build:
     chapters: tuple[ChapterRun, ...]
     pages: tuple[str, ...]
     render_key: str
+
+    def __str__(self) -> str:
+        """Say in one line what was done and where the book begins.
+
+        Examples
+        --------
+        >>> run = ChapterRun("01-nets", executed=True, seconds=30.0, peak_mb=900.0, key="")
+        >>> facts = {"renderer": "sphinx", "renderer_version": "9.0.4", "rendered": True}
+        >>> times = {"execute_seconds": 30.2, "render_seconds": 3.1}
+        >>> more = {"chapters": (run,), "pages": ("index.html",), "render_key": ""}
+        >>> print(Build(site=Path("_site"), **facts, **times, **more))
+        1 chapter executed in 30 s, 0 fresh; rendered with Sphinx 9.0.4 in 3 s: _site/index.html
+        """
+        count = sum(run.executed for run in self.chapters)
+        words = f"{count} chapter{'' if count == 1 else 's'} executed"
+        words += f" in {self.execute_seconds:.0f} s" if count else ""
+        words += f", {len(self.chapters) - count} fresh; "
+        tool = f"{self.renderer.capitalize()} {self.renderer_version}"
+        done = f"rendered with {tool} in {self.render_seconds:.0f} s"
+        words += done if self.rendered else f"nothing to render, pages are by {tool}"
+        index = self.site / "index.html"
+        near = index.is_relative_to(Path.cwd())
+        return f"{words}: {(index.relative_to(Path.cwd()) if near else index).as_posix()}"
 
 
 def _chapter(
@@ -190,6 +213,8 @@ def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs
     same = not force and old.get("render_key") == key
     if not same:
         new = cache / "new"
+        for notebook in notebooks.values():
+            tidy.notebook(notebook)
         module = render_quarto if name == "quarto" else render_sphinx
         if name == "quarto":  # a construct that Sphinx would refuse is refused here as well
             render_sphinx.translate(book, notebooks, cache / "translated")

@@ -30,7 +30,11 @@ _ACCESS = (
         '<div class="callout-header d-flex align-content-center" data-bs-toggle="collapse" '
         'role="button" tabindex="0"',
     ),
+    (' aria-label="Toggle callout"', ""),  # its name is its title
+    ("<pre><code>", '<pre tabindex="0"><code>'),  # scrolls by keyboard too
 )
+# Quarto's search refuses to work for file: addresses, although it is given its index here.
+_REFUSAL = re.compile(r"""window\.location\.protocol === "file:" && !\w+""")
 _SCRIPT = """document.addEventListener("keydown", (event) => {
   // A foldable title opens by keyboard too.
   const title = event.target.closest?.(".callout-header[data-bs-toggle]");
@@ -137,3 +141,7 @@ def prepare(site: str | Path, chapters: set[str]) -> None:
         script = f"window.bookSearchIndex = {data};\n"
         (site / "search-index.js").write_text(script, encoding="utf-8")
         (site / "site_libs" / "book-offline.js").write_text(_SCRIPT, encoding="utf-8")
+    search = site / "site_libs" / "quarto-search" / "quarto-search.js"
+    if search.is_file():
+        text = _REFUSAL.sub("false", search.read_text(encoding="utf-8"))
+        search.write_text(text, encoding="utf-8")

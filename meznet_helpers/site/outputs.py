@@ -146,4 +146,5 @@ def text_lines(content: str) -> list[str]:
 
 def html_lines(content: str) -> list[str]:
     """Return the lines that show HTML output, in a box that scrolls when it is too wide."""
-    return raw(f'<div class="cell-html" tabindex="0">\n{content}\n</div>')
+    reach = "" if 'tabindex="0"' in content else ' tabindex="0"'  # by keyboard, to scroll it
+    return raw(f'<div class="cell-html"{reach}>\n{content}\n</div>')

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from meznet_helpers.errors import MeznetError
 
+LIST = "<!-- list of references -->"  # where the page wants its list
 WORDS = {"fig": "Figure", "tbl": "Table", "eq": "Equation", "sec": "Section"}
 
 

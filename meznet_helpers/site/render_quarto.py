@@ -83,9 +83,10 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
     settings["project"]["output-dir"] = "_site"
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     (staging / "_quarto.yml").write_text(text, encoding="utf-8")
-    style = staging / "meznet_helpers" / "site" / "quarto.scss"
-    style.parent.mkdir(parents=True)
-    shutil.copyfile(Path(__file__).with_name(style.name), style)
+    styles = staging / "meznet_helpers" / "site"
+    styles.mkdir(parents=True)
+    for name in ("quarto.scss", "tables.css"):
+        shutil.copyfile(Path(__file__).with_name(name), styles / name)
     for path in (book.preface, *book.bibliography):
         shutil.copyfile(path, staging / path.relative_to(book.root))
     for chapter in book.chapters:

@@ -16,7 +16,7 @@ from meznet_helpers.site.book import Book
 from meznet_helpers.site.references import bibliography_keys
 from meznet_helpers.site.translate import Translator
 
-_STATIC = ("book.css", "book.js")
+_STATIC = ("tables.css", "book.css", "book.js")
 _SETTINGS: dict[str, Any] = {
     "extensions": [
         "myst_parser",
@@ -43,7 +43,7 @@ _SETTINGS: dict[str, Any] = {
         "toc_title": "On this page",
     },
     "html_static_path": ["_static"],
-    "html_css_files": ["book.css"],
+    "html_css_files": ["tables.css", "book.css"],
     "html_js_files": ["book.js"],
     "html_context": {"default_mode": "auto"},
     "html_copy_source": False,

@@ -81,6 +81,7 @@ def _register_styles() -> None:
     from pybtex.plugin import register_plugin
     from pybtex.style.formatting.unsrt import Style
     from pybtex.style.labels import BaseLabelStyle
+    from pybtex.style.sorting import BaseSortingStyle
     from sphinxcontrib.bibtex.plugin import register_plugin as register_reference_style
     from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
@@ -89,9 +90,13 @@ def _register_styles() -> None:
             for entry in sorted_entries:
                 yield _author_year(entry)
 
+    class ByLabel(BaseSortingStyle):
+        def sorting_key(self, entry: Any) -> tuple[str, str]:
+            return _author_year(entry).casefold(), entry.fields.get("title", "").casefold()
+
     class BookStyle(Style):
         default_label_style = AuthorYearLabels
-        default_sorting_style = "author_year_title"
+        default_sorting_style = ByLabel
 
     @dataclasses.dataclass
     class InParentheses(AuthorYearReferenceStyle):
@@ -107,7 +112,8 @@ def _register_styles() -> None:
 def _plain_lists(
     app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Take away the roles of the reference list, which promise a structure that is not there."""
+    """Take away the reference list's roles, whose structure is not there; name an empty icon."""
+    context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="data:,">'
     for before, after in (
         ('<div role="list" class="citation-list">', '<div class="citation-list">'),
         (' role="doc-biblioentry"', ""),

@@ -139,7 +139,12 @@ class Translator:
         if blocks.inline.cites:
             prefix = blocks.inline.prefix
             options = [":filter: docname in docnames", f":keyprefix: {prefix}"]
-            blocks.out += ["", "## References", "", "```{bibliography}", *options, "```", ""]
+            sources = ["```{bibliography}", *options, "```"]
+            if references.LIST in blocks.out:  # its place is chosen, and its heading stands there
+                at = blocks.out.index(references.LIST)
+                blocks.out[at : at + 1] = sources
+            else:
+                blocks.out += ["", "## References", "", *sources, ""]
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(blocks.out)).lstrip("\n")
         return Page(blocks.page, blocks.title, text, blocks.labels)
 

@@ -26,6 +26,12 @@ PICTURES = """() => [...document.images].map((image) => ({
     decoration: !!image.closest('[role="presentation"], [role="none"], [aria-hidden="true"]'),
     width: image.naturalWidth,
 }))"""
+UNFOLD = """() => {
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+    for (const folded of document.querySelectorAll(".callout-collapse")) folded.className += " show";
+}"""
+GROUNDS = """() => [...document.querySelectorAll(".gt_table, .gt_table td, .gt_table th")].map(
+    (element) => getComputedStyle(element).backgroundColor)"""
 WIDE = """() => {
     const page = document.scrollingElement;
     const over = [...document.body.querySelectorAll("*")].filter(
@@ -157,14 +163,19 @@ def test_search_finds_mobilenet(home: str, facts: dict, visit) -> None:
     assert not seen.wrong, seen.wrong
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessible(served: str, chapters: list[str], visit, scheme: str) -> None:
-    """The axe rules find nothing serious, by day and by night."""
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", PHONE["width"])]
+)
+def test_accessible(served: str, chapters: list[str], visit, scheme: str, width: int) -> None:
+    """The axe rules find nothing serious, by day, by night and on a phone."""
     from axe_playwright_python.sync_playwright import Axe
 
     problems = []
     for name in chapters:
-        page = visit(f"{served}/{name}", color_scheme=scheme, reduced_motion="reduce").page
+        window = {"width": width, "height": PHONE["height"]}
+        settings = {"color_scheme": scheme, "reduced_motion": "reduce", "viewport": window}
+        page = visit(f"{served}/{name}", **settings).page
+        page.evaluate(UNFOLD)
         for rule in Axe().run(page).response["violations"]:
             if rule["impact"] in SERIOUS:
                 where = "; ".join(node["html"][:160] for node in rule["nodes"][:3])
@@ -172,6 +183,21 @@ def test_accessible(served: str, chapters: list[str], visit, scheme: str) -> Non
                     f"{name}: {rule['id']} ({rule['impact']}, {len(rule['nodes'])}): {where}"
                 )
     assert not problems, "\n".join(problems)
+
+
+def test_ids_are_unique(served: str, chapters: list[str], visit) -> None:
+    """No two elements of a page's main part have the same id."""
+    for name in chapters:
+        page = visit(f"{served}/{name}").page
+        ids = page.evaluate("() => [...document.querySelectorAll('main [id]')].map((e) => e.id)")
+        twice = sorted({one for one in ids if ids.count(one) > 1})
+        assert not twice, f"{name}: {twice}"
+
+
+def test_tables_follow_the_page(served: str, chapters: list[str], visit) -> None:
+    """By night a table is dark like the page around it."""
+    seen = visit(f"{served}/{chapters[0]}", color_scheme="dark").page.evaluate(GROUNDS)
+    assert seen and set(seen) == {"rgba(0, 0, 0, 0)"}, seen
 
 
 def test_fits_a_phone(served: str, chapters: list[str], visit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,9 @@ def assert_page(folder: Path) -> None:
     assert tree.xpath("//math")
     links = {link.get("href") for link in tree.iter("a")}
     assert "01-one.ipynb" in links
+    for name in ("index.html", "chapters/01-one.html"):  # or else browsers ask for /favicon.ico
+        head = lxml.html.fromstring((folder / name).read_bytes())
+        assert head.xpath("//head/link[@rel='icon']/@href") == ["data:,"]
     assert any(link and link.endswith("02-two.html") for link in links)
     back = lxml.html.fromstring((folder / "chapters" / "02-two.html").read_bytes())
     assert any(a.get("href", "").endswith("01-one.html#fig-line") for a in back.iter("a"))
@@ -69,12 +73,16 @@ def test_build(
     summary = json.loads((done.site / "build.json").read_text(encoding="utf-8"))
     assert summary["renderer_version"] == done.renderer_version
     assert [run["name"] for run in summary["chapters"]] == ["01-one", "02-two"]
+    said = rf"2 chapters executed in \d+ s, 0 fresh; rendered with {renderer.capitalize()} [\d.]+"
+    assert re.fullmatch(rf"{said} in \d+ s: {done.site.as_posix()}/index\.html", str(done))
     source = folder / "chapters" / "01-one.ipynb"
     assert (done.site / "chapters" / "01-one.ipynb").read_bytes() == source.read_bytes()
 
     warm = site.build(folder, renderer=renderer)
     assert not warm.rendered
     assert not any(run.executed for run in warm.chapters)
+    said = rf"0 chapters executed, 2 fresh; nothing to render, pages are by {done.renderer}"
+    assert re.match(said, str(warm), flags=re.IGNORECASE)
 
     preface = folder / "index.qmd"
     preface.write_text(preface.read_text(encoding="utf-8") + "\nSee @fig-gone.\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,6 +201,24 @@ def test_book_numbers_and_duplicates(tmp_path: Path) -> None:
     assert "Section 2.1" in pages[2].text
     with pytest.raises(TranslationError, match="also defined in chapters/1"):
         Translator(tmp_path).book(preface, {"chapters/1": books[0], "chapters/2": books[0]})
+
+
+def test_list_of_references(tmp_path: Path) -> None:
+    """The list stands where the page wants it, under the page's own heading, or else at the end."""
+    texts = {}
+    for name, end in (
+        ("own", "## Sources {.unnumbered}\n\n::: {#refs}\n:::\n\nLast."),
+        ("end", "Last."),
+    ):
+        cells = [nbformat.v4.new_markdown_cell(f"# T\n\nSee [@he2016].\n\n{end}")]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        texts[name] = Translator(tmp_path, {"he2016"}).notebook(notebook, "chapters/1", 1).text
+    assert re.search(r"## Sources\n+```\{bibliography\}\n[^`]*```\n+Last\.", texts["own"])
+    assert re.search(r"Last\.\n+## References\n+```\{bibliography\}\n", texts["end"])
+    assert texts["own"].count("bibliography") == 1 and "## References" not in texts["own"]
+    cells = [nbformat.v4.new_markdown_cell("# T\n\n::: {#refs}\n:::")]
+    page = Translator(tmp_path).notebook(nbformat.v4.new_notebook(cells=cells), "chapters/1", 1)
+    assert "{bibliography}" not in page.text  # nothing is cited
 
 
 def test_front_matter(tmp_path: Path) -> None:
