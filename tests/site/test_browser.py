@@ -27,8 +27,8 @@ PICTURES = """() => [...document.images].map((image) => ({
     width: image.naturalWidth,
 }))"""
 UNFOLD = """() => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
-    for (const folded of document.querySelectorAll(".callout-collapse")) folded.className += " show";
+    for (const one of document.querySelectorAll("details")) one.open = true;
+    for (const one of document.querySelectorAll(".callout-collapse")) one.classList.add("show");
 }"""
 GROUNDS = """() => [...document.querySelectorAll(".gt_table, .gt_table td, .gt_table th")].map(
     (element) => getComputedStyle(element).backgroundColor)"""
