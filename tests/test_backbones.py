@@ -51,14 +51,6 @@ def test_scale_is_the_modules_own_preprocessing(name, pixels):
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_raw_means_that_the_module_does_nothing(name, pixels):
-    _, module = application(name)
-    nothing = np.array_equal(module.preprocess_input(pixels.astype(np.float32)), pixels)
-    assert nothing == (registry()[name].mode == "raw")
-
-
-@pytest.mark.contract
 def test_every_application_of_keras_is_registered_and_no_more():
     import keras
 

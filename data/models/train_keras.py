@@ -138,7 +138,7 @@ def he_start(model: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         if weight.name == "kernel" and len(weight.shape) == 4:
-            channels = 1 if "depthwise" in weight.path else weight.shape[2]
+            channels = 1 if weight.shape[3] == 1 else weight.shape[2]  # depthwise: one filter each
             fan_in = weight.shape[0] * weight.shape[1] * channels
             weight.assign(rng.normal(0, np.sqrt(2 / fan_in), weight.shape))
 

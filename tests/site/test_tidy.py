@@ -43,7 +43,9 @@ def test_ids_are_unique_and_resolve() -> None:
             for value in table.xpath(f"descendant-or-self::*/@{name}"):
                 assert set(value.split()) <= inside, value
     assert len(page.xpath("//@headers")) == 4
-    assert len(page.xpath("//@aria-labelledby")) == 1  # the second has no title to point to
+    assert len(page.xpath("//@aria-labelledby")) == 1  # the second has no title
+    lost = '<div id="q"><table class="gt_table" aria-labelledby="title"></table></div>'
+    assert not page_of(lost).xpath("//@aria-labelledby")
 
 
 def test_style_goes_and_words_stay() -> None:
