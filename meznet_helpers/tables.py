@@ -134,7 +134,8 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
         list(dict.fromkeys(top["model"]))
     ]
     name = html.escape(image, quote=True)
-    header = f'{name}<br><img src="{_data_uri(picture)}" alt="{name}" style="height:120px">'
+    words = f"The picture {name}, labeled below"
+    header = f'{name}<br><img src="{_data_uri(picture)}" alt="{words}" style="height:120px">'
     return plain(wide.reset_index(), raw(header))
 
 
