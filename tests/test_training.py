@@ -185,6 +185,20 @@ def test_trained_nets_have_a_recipe_and_a_log(name, training):
     assert [int(row["epoch"]) for row in log] == list(range(1, len(log) + 1))
 
 
+@pytest.mark.parametrize("name", TINY[:1])
+def test_a_bundled_net_is_where_further_training_begins(name, training, tmp_path):
+    from meznet_helpers.labelers.keras import build
+
+    application = registry()[name].application
+    recipe = training.recipes()[application]
+    done, (weights, optimizer) = training.bundled(application, recipe, tmp_path / "log.jsonl")
+    lines = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert done == sum(len(phase.sizes) for phase in recipe["phases"]) == len(lines)
+    assert json.loads(lines[-1])["epoch"] == done and optimizer == ()
+    for value, weight in zip(weights, build(registry()[name]).weights, strict=True):
+        np.testing.assert_array_equal(value, weight.numpy(), err_msg=weight.path)
+
+
 def test_he_start(training):
     net = {"application": "MobileNetV3Small", "options": {}}
     model = training.build(net, 32)
