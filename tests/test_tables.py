@@ -78,7 +78,8 @@ def test_labels_beside():
         assert [row[column] for row in body] == expected
     assert [row[0] for row in body] == ["1", "2"]
     (image,) = title(page).xpath(".//img")
-    assert image.get("alt") == "b.png" and title(page).text_content() == "b.png"
+    assert image.get("alt") == "The picture b.png, labeled below"
+    assert title(page).text_content() == "b.png"
     kind, data = image.get("src").split(",")
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert kind == "data:image/jpeg;base64" and shown.shape == (30, 60, 3)
@@ -169,4 +170,5 @@ def test_an_image_name_cannot_leave_its_attribute():
     name = '" onerror="alert(1).png'
     shown = tables.labels_beside(np.zeros((4, 4, 3), np.uint8), guess(images=(name,)), name)
     (image,) = parsed(shown)[0].xpath("//img")
-    assert image.get("alt") == name and image.get("onerror") is None
+    assert image.get("alt") == f"The picture {name}, labeled below"
+    assert image.get("onerror") is None

@@ -10,6 +10,7 @@ two threads (870 against 700 for MobileNet), so run two nets side by side.
 """
 
 import argparse
+import csv
 import json
 import os
 import time
@@ -219,8 +220,6 @@ def accuracy(net: dict[str, Any], weights: Any, x: np.ndarray, y: np.ndarray, si
 
 def bundled(name: str, net: dict[str, Any], log: Path) -> tuple[int, Any]:
     """Return epochs done and weights of the net in this folder, and copy its log."""
-    import csv
-
     from safetensors.numpy import load_file
 
     stored = load_file(HERE / name / "weights.safetensors")
