@@ -1,5 +1,6 @@
 """Every picture of the book. Each function returns a matplotlib figure and shows nothing itself."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -180,14 +181,14 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
 
 
 def short(name: str) -> str:
-    """Shorten a backbone's name for an axis.
+    """Leave framework and tag out of a backbone's name, for an axis or a table.
 
     Examples
     --------
     >>> short("keras/MobileNetV2@tiny")
     'MobileNetV2'
     """
-    return name.split("/")[-1].split("@")[0]
+    return re.sub(r"^\w+/|@\w+$", "", name)
 
 
 def _grid(rows: int, columns: int, side: float) -> tuple["Figure", np.ndarray]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meznet_helpers.plots import short
+
 if TYPE_CHECKING:
     import pandas as pd
     from great_tables import GT
@@ -33,7 +35,6 @@ _HEADINGS = {
     "rank": "rank",
     "label": "label",
     "score": "score",
-    "published_ms": "ms, published",
     "ratio": "times the first",
     "size": "input, px",
 }
@@ -92,7 +93,7 @@ def accuracy(table: "pd.DataFrame", title: str) -> "GT":
         f"{low:.1%} to {high:.1%}" for low, high in zip(table["low"], table["high"], strict=True)
     ]
     shown = table.drop(columns=["low", "high"]).assign(interval=interval)
-    shown["model"] = _short(shown["model"])
+    shown["model"] = shown["model"].map(short)
     return plain(shown, title).fmt_percent("accuracy", decimals=1).fmt_integer(["n", "hits"])
 
 
@@ -129,7 +130,7 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
     top["cell"] = [
         f"{label} {score:.2f}" for label, score in zip(top["label"], top["score"], strict=True)
     ]
-    top["model"] = _short(top["model"])
+    top["model"] = top["model"].map(short)
     wide = top.pivot(index="rank", columns="model", values="cell")[
         list(dict.fromkeys(top["model"]))
     ]
@@ -167,7 +168,7 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     from meznet_helpers.evaluate import wilson
 
     shown = table[[column for column in table.columns if column not in hits]].copy()
-    shown["model"] = _short(shown["model"])
+    shown["model"] = shown["model"].map(short)
     for column, heading in hits.items():
         low, high = wilson(table[column].to_numpy(), table[n].to_numpy())
         share = table[column] / table[n]
@@ -204,7 +205,7 @@ def cost(table: "pd.DataFrame", title: str) -> "GT":
     True
     """
     return (
-        plain(table.assign(model=_short(table["model"])), title)
+        plain(table.assign(model=table["model"].map(short)), title)
         .fmt_number("parameters", decimals=2, pattern="{x} M")
         .fmt_number(["size_mb", "ms", "ratio"], decimals=1)
     )
@@ -230,7 +231,9 @@ def percent(table: "pd.DataFrame", title: str) -> "GT":
     True
     """
     numbers = [column for column in table.columns if column != "model"]
-    return plain(table.assign(model=_short(table["model"])), title).fmt_percent(numbers, decimals=1)
+    return plain(table.assign(model=table["model"].map(short)), title).fmt_percent(
+        numbers, decimals=1
+    )
 
 
 def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
@@ -259,11 +262,6 @@ def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
     if "score" in table.columns:
         shown = shown.fmt_number("score", decimals=3)
     return shown.tab_header(title) if title is not None else shown
-
-
-def _short(names: "pd.Series") -> "pd.Series":
-    """Leave framework and tag out of backbones' names."""
-    return names.str.replace(r"^\w+/|@\w+$", "", regex=True)
 
 
 def _data_uri(picture: np.ndarray, height: int = 240) -> str:

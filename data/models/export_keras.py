@@ -17,8 +17,8 @@ from train_keras import HERE, accuracy, build, load_images, recipes, split
 
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone
-from meznet_helpers.images import read_many
 from meznet_helpers.labelers.keras import KerasLabeler
+from meznet_helpers.spell import validation
 
 SIZES = (64, 72, 80, 96)
 
@@ -99,10 +99,7 @@ def export(name: str, images: Path, out: Path) -> None:
     half = {path: values.astype(np.float16) for path, values in full.items()}
 
     space = labels.tiny_imagenet()
-    lines = (images / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
-    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
-    photographs = read_many([images / "val" / "images" / file for file in names])
-    truth = space.indices(wnids)
+    photographs, truth = validation(images)
     options = net["options"]
     backbone = Backbone(net["application"], "tiny", size, net["mode"], space.name, options=options)
     at_full = ranks(backbone, full, photographs, truth)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from meznet_helpers import evaluate, labels
-from meznet_helpers.images import read_many
+from meznet_helpers import evaluate
 from meznet_helpers.labelers import labeler
+from meznet_helpers.plots import short
 from meznet_helpers.published import tiny_nets
+from meznet_helpers.spell import validation
 
 TEXT = """# Nets trained by this project
 
@@ -50,17 +51,13 @@ def main() -> None:
     """Label the validation images with every net and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    folder = parser.parse_args().images / "val"
-    lines = (folder / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
-    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
-    images = read_many([folder / "images" / name for name in names])
-    truth = labels.tiny_imagenet().indices(wnids)
+    images, truth = validation(parser.parse_args().images)
     nets, rows, probs = tiny_nets(), [], []
     for net in nets.itertuples():
         probs.append(labeler(net.model).predict(images, batch_size=250, progress=True).probs[0])
-        link = net.model.split("/")[1].split("@")[0]
         rows.append(
-            f"| [{net.model}]({link}/README.md) | {net.mode} | {net.size} | {net.parameters:.2f} M"
+            f"| [{net.model}]({short(net.model)}/README.md) | {net.mode} | {net.size}"
+            f" | {net.parameters:.2f} M"
             f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
         )
     ranks = evaluate.rank_of_truth(np.stack([*probs, np.mean(probs, 0)]), truth)

@@ -12,28 +12,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from meznet_helpers import evaluate, labels
+from meznet_helpers import evaluate
 from meznet_helpers.backbones import registry
-from meznet_helpers.images import read_many
 from meznet_helpers.labelers import labeler
-from meznet_helpers.spell import CONDITIONS
+from meznet_helpers.spell import CONDITIONS, validation
 
 
 def main() -> None:
     """Label the validation images under every condition."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    folder = parser.parse_args().images / "val"
-    lines = (folder / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
-    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
-    images = read_many([folder / "images" / name for name in names])
-    truth = labels.tiny_imagenet().indices(wnids)
+    images, truth = validation(parser.parse_args().images)
     columns = {}
     for condition, changes in CONDITIONS.items():
         for name in (name for name in registry() if name.endswith("@tiny")):
             probs = labeler(name, **changes).predict(images, batch_size=250, progress=True).probs
             columns[condition, name] = evaluate.rank_of_truth(probs, truth)[0]
-    table = pd.DataFrame(columns, index=pd.Index(names, name="image"))
+    table = pd.DataFrame(columns, index=pd.Index(images.names, name="image"))
     table.columns.names = ["condition", "model"]
     target = Path(__file__).parent / "spell-ranks.csv.gz"
     text = table.to_csv(lineterminator="\n").encode("utf-8")

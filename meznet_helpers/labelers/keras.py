@@ -181,7 +181,6 @@ def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 @contextlib.contextmanager
 def _downloads_by_store() -> Iterator[None]:
     """Send Keras' weight downloads through the store: sized, resumable, atomic, or offline."""
-    import keras
     from keras.src.utils import file_utils
 
     def get_file(
@@ -200,7 +199,6 @@ def _downloads_by_store() -> Iterator[None]:
             download.fetch(origin, target, known_hash=known)
         return str(target)
 
-    del keras
     original, file_utils.get_file = file_utils.get_file, get_file
     try:
         yield
