@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from meznet_helpers import evaluate, labels, matching, profile, store
 from meznet_helpers.errors import MeznetError
@@ -106,14 +107,37 @@ def exhibit_images() -> "pd.DataFrame":
     return matching.join(pd.read_csv(path, encoding="utf-8"), labels.tiny_imagenet())
 
 
+def small(images: Images) -> Images:
+    """Squeeze images to 64 x 64 pixels, the size of Tiny-ImageNet's.
+
+    Parameters
+    ----------
+    images : Images
+
+    Returns
+    -------
+    Images
+        Under the same names. Each new pixel is a mean of those it stands for.
+
+    Examples
+    --------
+    >>> small(Images([np.zeros((300, 451, 3), np.uint8)], ["cat"]))[0].shape
+    (64, 64, 3)
+    """
+    arrays = [
+        Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR) for image in images
+    ]
+    return Images([np.asarray(array) for array in arrays], images.names, images.errors)
+
+
 def pictures() -> Images:
     """Return pictures to show the spell on: the exhibit's own, where the profile has them.
 
     Returns
     -------
     Images
-        In the full profile the exhibit's 20 photographs of Tiny-ImageNet, 64 x 64 pixels; in the
-        tiny profile, which may not ship them, the photographs that come with the dependencies.
+        64 x 64 pixels each. In the full profile the exhibit's 20 photographs of Tiny-ImageNet; in
+        the tiny profile, which may not ship them, those that come with the dependencies.
 
     Raises
     ------
@@ -126,7 +150,7 @@ def pictures() -> Images:
     ('chelsea.png', 'coffee.png')
     """
     if profile.active() == "tiny":
-        return read_many(profile.package_photographs().values())
+        return small(read_many(profile.package_photographs().values()))
     names = exhibit_images()["image"]
     with zipfile.ZipFile(store.resolve("tiny-imagenet-200")) as archive:
         files = [archive.read(f"tiny-imagenet-200/val/images/{name}") for name in names]

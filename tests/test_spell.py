@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from meznet_helpers import profile, spell, store
 from meznet_helpers.backbones import backbone, registry
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Images
 from meznet_helpers.labels import imagenet, tiny_imagenet
 
 TINY = [name for name in registry() if name.endswith("@tiny")]
@@ -111,6 +112,19 @@ def test_pictures_of_the_tiny_profile():
     pictures = spell.pictures()
     files = [path.name for path in profile.package_photographs().values()]
     assert list(pictures.names) == files and not pictures.errors
+    assert {picture.shape for picture in pictures} == {(64, 64, 3)}
+
+
+def test_small_images_are_means():
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    fine = coarse.repeat(4, 0).repeat(4, 1)
+    tall = Images([fine, np.full((200, 100, 3), 7, np.uint8)], ["a", "b"])
+    found = spell.small(tall)
+    assert found.names == ("a", "b") and (found[1] == 7).all() and found[1].shape == (64, 64, 3)
+    # A triangle of twice the width: half of each mean comes from the pixel's own block.
+    assert np.corrcoef(found[0].ravel(), coarse.ravel())[0, 1] > 0.9
+    assert found[0].mean() == pytest.approx(fine.mean(), abs=0.5)
 
 
 def test_pictures_of_the_full_profile(tmp_path, monkeypatch):
