@@ -1,23 +1,31 @@
-"""Tests of data/models/train_keras.py and export_keras.py, on random pictures."""
+"""Tests of data/models/train_keras.py and export_keras.py, on random pictures.
+
+Training runs on torch, so whatever trains does so in another process.
+"""
 
 import csv
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from meznet_helpers import evaluate, labels, profile, store
+from meznet_helpers import backbones, evaluate, labels, profile, store
 from meznet_helpers.backbones import MODES, Backbone, registry
 from meznet_helpers.images import read_many
-from meznet_helpers.labelers.keras import KerasLabeler
+from meznet_helpers.labelers.keras import KerasLabeler, untrained
 
 SCRIPTS = profile.data() / "models"
 TINY = sorted(name for name in registry() if name.endswith("@tiny"))
 CLASSES, PER_CLASS = 200, 12
+ON_TORCH = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import train_keras as script\n"
 
 
 def script(name, **others):
@@ -36,89 +44,48 @@ def training():
     return script("train_keras")
 
 
+def recipe(training, **changes):
+    facts = {"application": "MobileNet", "mode": "caffe", "options": {"alpha": 0.25}, "size": 32}
+    facts |= {"epochs": 3, "rate": 0.5, "batch": 64, "area": 0.75, "decay": 0.02}
+    return training.Recipe(**facts | changes)
+
+
 # ---- crops
-
-
-class Chosen:
-    """Stands for a generator: `uniform` as `rng` draws it, or in the middle; `random` is fixed."""
-
-    def __init__(self, mirrored, rng=None):
-        self.mirrored, self.rng = mirrored, rng
-
-    def uniform(self, low, high, size=None):
-        if self.rng:
-            return self.rng.uniform(low, high, size)
-        middle = (np.asarray(low) + high) / 2
-        return middle if size is None else np.full(size, middle)
-
-    def random(self, count):
-        return np.full(count, 0.0 if self.mirrored else 1.0)
-
-
-def crops(pixels, boxes, size):
-    """What the training step does with its boxes."""
-    import tensorflow as tf
-
-    pixels = np.broadcast_to(np.float32(pixels), (len(boxes), 64, 64, 3))
-    return tf.image.crop_and_resize(pixels, boxes, tf.range(len(boxes)), [size, size]).numpy()
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    return np.random.default_rng(0).integers(0, 256, (64, 64, 3))
-
-
-def test_the_whole_image_at_its_own_size_is_itself(training, pixels):
-    straight = crops(pixels, training.random_boxes(Chosen(False), 2, 64, 1.0), 64)
-    np.testing.assert_allclose(straight, [pixels, pixels], atol=0.01)
-    mirrored = crops(pixels, training.random_boxes(Chosen(True), 2, 64, 1.0), 64)
-    np.testing.assert_allclose(mirrored, [pixels[:, ::-1]] * 2, atol=0.01)
-
-
-@pytest.mark.parametrize("size", [32, 48, 56])
-def test_the_whole_image_is_sampled_as_resizing_does_it(training, pixels, size):
-    import tensorflow as tf
-
-    found = crops(pixels, training.random_boxes(Chosen(False), 1, size, 1.0), size)[0]
-    expected = tf.image.resize(np.float32(pixels), [size, size]).numpy()
-    np.testing.assert_allclose(found, expected, atol=0.01)
-
-
-def test_mirrored_crops_are_mirror_images(training, pixels):
-    straight, mirrored = (
-        crops(
-            pixels,
-            training.random_boxes(Chosen(turned, np.random.default_rng(3)), 20, 48, 0.6),
-            48,
-        )
-        for turned in (False, True)
-    )
-    np.testing.assert_allclose(mirrored, straight[:, :, ::-1], atol=0.05)
-    assert np.abs(mirrored - straight).mean() > 10
 
 
 @pytest.mark.parametrize("area", [0.6, 0.75])
 def test_crops_cover_what_they_say(training, area):
-    """On a ramp, a pixel of the crop says where it was taken from."""
-    y, x = np.mgrid[:64, :64]
-    ramp = np.stack([y, x, y], -1)
-    boxes = training.random_boxes(np.random.default_rng(4), 400, 48, area)
-    found = crops(ramp, boxes, 48)
-    rows, columns = found[:, :, 0, 0], found[:, 0, :, 1]
-    for places in (rows, columns):
-        assert places.min() >= 0 and places.max() <= 63
-        steps = np.diff(places, axis=1)
-        np.testing.assert_allclose(steps, steps[:, :1].repeat(47, 1), atol=1e-3)
-    height, width = ((each[:, -1] - each[:, 0]) / 47 * 48 / 64 for each in (rows, columns))
-    mirrored, width = width < 0, np.abs(width)
-    assert 0.4 < mirrored.mean() < 0.6
-    assert (height > 0).all() and height.max() <= 1.001 and width.max() <= 1.001
-    covered, aspect = height * width, width / height
-    assert area - 0.01 < covered.min() < area + 0.05 and covered.max() > 0.9
-    assert 0.79 < aspect.min() < 0.85 and 1.2 < aspect.max() < 1.26
-    top = rows[:, 0] + 0.5 - height * 64 / 48 / 2  # edge of the crop, pixels
-    assert top.min() > -0.1 and (top + height * 64).max() < 64.1
-    assert np.corrcoef(top, mirrored)[0, 1] < 0.2
+    maps = training.crops(np.random.default_rng(4), 2000, area)
+    assert maps.shape == (2000, 2, 3) and maps.dtype == np.float32
+    width, height = np.abs(maps[:, 0, 0]), maps[:, 1, 1]
+    assert (maps[:, 0, 1] == 0).all() and (maps[:, 1, 0] == 0).all()  # upright
+    assert (height > 0).all() and 0.45 < (maps[:, 0, 0] < 0).mean() < 0.55
+    for reach, middle in ((width, maps[:, 0, 2]), (height, maps[:, 1, 2])):
+        assert (np.abs(middle) + reach).max() <= 1 + 1e-6  # inside the image
+        assert (np.abs(middle) + reach).max() > 0.99 and abs(middle.mean()) < 0.02
+    covered, aspect = width * height, width / height
+    assert 0.79 < aspect.min() < 0.82 and 1.22 < aspect.max() < 1.26
+    assert area - 0.01 < covered.min() < area + 0.02 and covered.max() > 0.95
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_whole_image_is_enlarged_as_a_labeler_does_it(size, tmp_path, fresh_python):
+    """Straight and mirrored, by the step's `enlarged` and by `Backbone.resize`."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    net = Backbone("MobileNet", "tiny", size, "raw", "tiny_imagenet")
+    np.savez(tmp_path / "in.npz", pixels=pixels)
+    code = f"""
+import numpy as np
+pixels = np.load({str(tmp_path / "in.npz")!r})["pixels"]
+maps = np.float32([[[side, 0, 0], [0, 1, 0]] for side in (1, -1)])
+found = script.enlarged(script.planes(np.stack([pixels] * 2), "cpu"), maps, {size})
+np.save({str(tmp_path / "out.npy")!r}, found.permute(0, 2, 3, 1).numpy())
+"""
+    fresh_python(ON_TORCH + code)
+    straight, mirrored = np.load(tmp_path / "out.npy")
+    expected = net.resize(pixels).astype(np.float32)  # rounded to whole numbers
+    np.testing.assert_allclose(straight, expected, atol=1.01)
+    np.testing.assert_allclose(mirrored, straight[:, ::-1], atol=0.01)
 
 
 # ---- split, rates, recipes
@@ -134,13 +101,9 @@ def test_split(training):
         assert (held_out[truth[held_out] == label] > last).all()
 
 
-def phase(training, **changes):
-    facts = {"sizes": (32, 32), "rate": 0.5, "batch": 64, "area": 0.75, "smoothing": 0.1}
-    return training.Phase(**{**facts, "decay": 0.02, "warm_up": 4} | changes)
-
-
-def test_rates_warm_up_and_fall_as_a_cosine(training):
-    one = phase(training, sizes=(32,) * 3)
+def test_rates_warm_up_and_fall_as_a_cosine(training, monkeypatch):
+    monkeypatch.setattr(training, "WARM_UP", 4)
+    one = recipe(training, epochs=3)
     found = [rate for epoch in range(3) for rate in training.rates(one, 20, epoch)]
     assert len(found) == 60
     np.testing.assert_allclose(found[:4], [0.125, 0.25, 0.375, 0.5])
@@ -150,64 +113,100 @@ def test_rates_warm_up_and_fall_as_a_cosine(training):
     assert (np.diff(found[4:]) < 0).all() and found[-1] < 0.001
 
 
-def test_rates_of_a_phase_that_was_cut_off(training):
-    whole = phase(training, sizes=(32,) * 6)
-    parts = [
-        phase(training, sizes=(32,) * 2, length=6),
-        phase(training, sizes=(48,) * 3, length=6, start=2),
-    ]
-    assert [each.epochs for each in (whole, *parts)] == [6, 6, 6]
-    for part in parts:
-        for epoch in range(part.start, part.start + len(part.sizes)):
-            expected = list(training.rates(whole, 10, epoch))
-            assert list(training.rates(part, 10, epoch)) == expected
-    assert phase(training, start=3).epochs == 5
-
-
 def test_recipes(training):
     for net in training.recipes().values():
-        assert net["mode"] in MODES and f"keras/{net['application']}@imagenet" in registry()
-        for one in net["phases"]:
-            assert one.sizes and one.start + len(one.sizes) <= one.epochs
-            assert 0 < one.area <= 1 and 0 <= one.smoothing < 1
+        assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
+        assert net.epochs > 0 and net.size % 32 == 0 and 0 < net.area <= 1
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_trained_nets_have_a_recipe_and_a_log(name, training):
     application = registry()[name].application
     facts = json.loads((SCRIPTS / application / "net.json").read_text(encoding="utf-8"))
-    recipe = training.recipes()[application]
-    for key in ("application", "mode", "options"):
-        assert facts[key] == recipe[key]
+    net = training.recipes()[application]
+    assert (facts["application"], facts["mode"]) == (net.application, net.mode)
+    assert facts["options"] == net.options
     with (SCRIPTS / application / "log.csv").open(encoding="utf-8", newline="") as file:
         log = list(csv.DictReader(file))
-    assert len(log) == facts["epochs"]
+    assert len(log) == facts["epochs"] == net.epochs
     assert [int(row["epoch"]) for row in log] == list(range(1, len(log) + 1))
 
 
-@pytest.mark.parametrize("name", TINY[:1])
-def test_a_bundled_net_is_where_further_training_begins(name, training, tmp_path):
-    from meznet_helpers.labelers.keras import build
-
-    application = registry()[name].application
-    recipe = training.recipes()[application]
-    done, (weights, optimizer) = training.bundled(application, recipe, tmp_path / "log.jsonl")
-    lines = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    assert done == sum(len(phase.sizes) for phase in recipe["phases"]) == len(lines)
-    assert json.loads(lines[-1])["epoch"] == done and optimizer == ()
-    for value, weight in zip(weights, build(registry()[name]).weights, strict=True):
-        np.testing.assert_array_equal(value, weight.numpy(), err_msg=weight.path)
+def test_weights_of_a_commit(training):
+    with pytest.raises(SystemExit, match=r"X/y can't be read from commit nowhere: fatal: .+"):
+        training.committed("nowhere", "X/y")
+    head = training.committed("HEAD", "recipes.json").decode("utf-8")
+    assert "MobileNet" in json.loads(head)
 
 
-def test_he_start(training):
-    net = {"application": "MobileNetV3Small", "options": {}}
-    model = training.build(net, 32)
-    training.he_start(model, seed=1)
-    for kernel in (each for each in model.trainable_variables if len(each.shape) == 4):
-        if kernel.name == "kernel" and np.prod(kernel.shape) > 500:
-            shape = kernel.shape
-            fan_in = shape[0] * shape[1] * (1 if "depthwise" in kernel.path else shape[2])
-            assert kernel.numpy().std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.15)
+# ---- the net on torch
+
+
+def test_kernels_start_by_their_own_fan_in(fresh_python):
+    code = """
+import json
+recipe = script.Recipe("MobileNetV3Small", "raw", {}, 32, 1, 0.1, 64, 0.5, 0.0)
+model = script.build(recipe)
+script.he_start(model, seed=1)
+kernels = [v for v in model.trainable_variables if v.name == "kernel" and v.value.numel() > 500]
+print(json.dumps([(v.path, list(v.shape), float(v.value.std())) for v in kernels]))
+script.he_start(model, seed=1)
+again = [float(v.value.std()) for v in kernels]
+print(json.dumps(again))
+"""
+    kernels, again = map(
+        json.loads, fresh_python(ON_TORCH + code, KERAS_BACKEND="torch").splitlines()
+    )
+    depthwise = [shape for path, shape, _ in kernels if "depthwise" in path]
+    assert len(depthwise) >= 8 and again == [deviation for *_, deviation in kernels]
+    for path, shape, deviation in kernels:
+        fan_in = np.prod(shape[:-1]) if "depthwise" not in path else np.prod(shape[:2])
+        assert deviation == pytest.approx(np.sqrt(2 / fan_in), rel=0.15), path
+
+
+def test_torchs_batch_norm_is_keras_own(fresh_python):
+    """Outputs in training and afterwards, and running statistics."""
+    code = """
+import numpy as np, torch
+import keras
+own = keras.layers.BatchNormalization.call
+recipe = script.Recipe("MobileNet", "tf", {"alpha": 0.25}, 32, 1, 0.1, 64, 0.5, 0.0)
+model = script.build(recipe)
+assert keras.layers.BatchNormalization.call is not own
+images = torch.rand(64, 3, 32, 32)
+pairs = []
+for scale, center in ((True, True), (False, True), (True, False)):
+    layer = keras.layers.BatchNormalization(
+        axis=1, momentum=0.97, epsilon=0.01, scale=scale, center=center
+    )
+    layer.build(images.shape)
+    start = layer.get_weights()
+    results = []
+    for call in (own, type(layer).call):
+        layer.set_weights(start)
+        trained = call(layer, images, training=True).detach()
+        kept = [layer.moving_mean.value.clone(), layer.moving_variance.value.clone()]
+        results.append([trained, *kept, call(layer, images, training=False).detach()])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+"""
+    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+def test_preprocessing_is_that_of_the_labeler(mode, tmp_path, fresh_python):
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    np.save(tmp_path / "in.npy", pixels)
+    code = f"""
+import numpy as np
+planes = script.planes(np.load({str(tmp_path / "in.npy")!r}), "cpu")
+found = script.preprocess(planes, {mode!r}).permute(0, 2, 3, 1)
+np.save({str(tmp_path / "out.npy")!r}, found.numpy())
+"""
+    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), backbones.scale(pixels, mode), atol=1e-4
+    )
 
 
 # ---- decoding
@@ -237,104 +236,114 @@ def test_load_images_of_another_data_set(training, tmp_path):
 # ---- a run
 
 
-def small_net(net, size):
-    """Stands for `build`: every kind of layer that the trainer treats specially, little work."""
-    import keras
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train a small net by command for three epochs, at a stretch and killed in between."""
+    base = tmp_path_factory.mktemp("training")
+    program = shutil.copy(SCRIPTS / "train_keras.py", base)
+    net = {"application": "MobileNet", "mode": "caffe", "options": {"alpha": 0.25}, "size": 32}
+    net |= {"epochs": 3, "rate": 0.05, "batch": 64, "area": 0.75, "decay": 0.02}
+    (base / "recipes.json").write_text(json.dumps({"Small": net}), encoding="utf-8")
+    rng = np.random.default_rng(6)
+    truth = np.repeat(np.arange(CLASSES, dtype=np.int64), PER_CLASS)
+    pictures = rng.integers(0, 256, (len(truth), 64, 64, 3), np.uint8)
+    pictures[..., 0] = truth[:, None, None]  # something to learn
+    for out in ("stretch", "killed"):
+        (base / out / "cache").mkdir(parents=True)
+        np.save(base / out / "cache" / "train_x.npy", pictures)
+        np.save(base / out / "cache" / "train_y.npy", truth)
 
-    return keras.Sequential(
-        [
-            keras.layers.Input((size, size, 3)),
-            keras.layers.Conv2D(8, 3, strides=4, use_bias=False),
-            keras.layers.BatchNormalization(),
-            keras.layers.ReLU(),
-            keras.layers.DepthwiseConv2D(3),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dropout(0.5),
-            keras.layers.Dense(CLASSES),
-        ]
+    def command(out, name="Small"):
+        return [sys.executable, program, name, "--images", base, "--out", base / out]
+
+    def trained(out):
+        return subprocess.run(
+            command(out), cwd=base, check=True, capture_output=True, text=True, encoding="utf-8"
+        ).stdout.splitlines()
+
+    printed = trained("stretch")
+    with subprocess.Popen(
+        command("killed"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        process.stdout.readline()  # the first epoch is done and saved
+        process.kill()
+    broken_off = stored(base / "killed")
+    resumed = trained("killed")
+    return SimpleNamespace(
+        base=base,
+        printed=printed,
+        resumed=resumed,
+        broken_off=broken_off,
+        truth=truth,
+        pictures=pictures,
+        command=command,
     )
 
 
-@pytest.fixture(scope="module")
-def run(training, tmp_path_factory):
-    """Train a small net for three epochs, once at a stretch and once with a break in between."""
-    rng = np.random.default_rng(6)
-    truth = np.repeat(np.arange(CLASSES, dtype=np.int32), PER_CLASS)
-    pictures = rng.integers(0, 256, (len(truth), 64, 64, 3), np.uint8)
-    second = phase(training, sizes=(40,), rate=0.01, smoothing=0.0)
-    recipe = {"application": "None", "mode": "caffe", "options": {}}
-    recipe["phases"] = [phase(training, rate=0.02), second]
-    outs = [tmp_path_factory.mktemp(name) for name in ("stretch", "breaks")]
-    for out in outs:
-        (out / "cache").mkdir()
-        np.save(out / "cache" / "train_x.npy", pictures)
-        np.save(out / "cache" / "train_y.npy", truth)
-
-    def until_the_second_epoch(steps, label=None, unit=None):
-        for step in steps:
-            if label.endswith("2 of 3") and step == 3:
-                raise KeyboardInterrupt
-            yield step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "recipes", lambda: {"Small": recipe})
-        patch.setattr(training, "build", small_net)
-        training.train("Small", outs[0], outs[0], seed=1)
-        with patch.context() as stopping:
-            stopping.setattr(training, "bar", until_the_second_epoch)
-            with pytest.raises(KeyboardInterrupt):
-                training.train("Small", outs[1], outs[1], seed=1)
-        broken_off = checkpoint(outs[1])
-        training.train("Small", outs[1], outs[1], seed=1)
-        return SimpleNamespace(outs=outs, broken_off=broken_off, recipe=recipe)
-
-
-def checkpoint(out):
-    with np.load(out / "Small.npz") as stored:
-        return dict(stored)
-
-
-def log(out):
-    lines = (out / "Small.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{**json.loads(line), "seconds": 0} for line in lines]
+def stored(out):
+    with safe_open(out / "Small.safetensors", "np") as file:
+        log = json.loads(file.metadata()["log"])
+    return SimpleNamespace(
+        tensors=load_file(out / "Small.safetensors"),
+        log=[{**line, "seconds": 0} for line in log],
+    )
 
 
 def test_a_resumed_run_equals_one_at_a_stretch(run):
-    stretch, breaks = map(checkpoint, run.outs)
-    assert run.broken_off["done"] == 1 and stretch["done"] == breaks["done"] == 3
-    assert stretch.keys() == breaks.keys() == run.broken_off.keys()
-    for key, values in stretch.items():
-        np.testing.assert_allclose(breaks[key], values, rtol=1e-3, atol=1e-5, err_msg=key)
-    changed = [key for key in stretch if not np.allclose(run.broken_off[key], stretch[key])]
-    assert len(changed) > 0.9 * len(stretch)  # the other epochs did train
+    stretch, killed = stored(run.base / "stretch"), stored(run.base / "killed")
+    assert 1 <= len(run.broken_off.log) < 3
+    assert len(stretch.log) == len(killed.log) == 3
+    assert stretch.tensors.keys() == killed.tensors.keys() == run.broken_off.tensors.keys()
+    for key, values in stretch.tensors.items():
+        np.testing.assert_allclose(killed.tensors[key], values, rtol=1e-3, atol=1e-5, err_msg=key)
+    changed = [
+        key
+        for key, values in stretch.tensors.items()
+        if not np.allclose(run.broken_off.tensors[key], values)
+    ]
+    assert len(changed) > 0.9 * len(stretch.tensors)  # the other epochs did train
 
 
 def test_the_log_has_one_line_for_each_epoch(run):
-    stretch, breaks = map(log, run.outs)
-    assert [line["epoch"] for line in breaks] == [1, 2, 3]
-    assert [line["size"] for line in breaks] == [32, 32, 40]
-    for line, other in zip(stretch, breaks, strict=True):
+    stretch, killed = stored(run.base / "stretch").log, stored(run.base / "killed").log
+    assert [line["epoch"] for line in killed] == [1, 2, 3]
+    for line, other in zip(stretch, killed, strict=True):
         assert other["loss"] == pytest.approx(line["loss"], abs=0.01)
         assert other["held_out"] == pytest.approx(line["held_out"], abs=0.003)
+    assert stretch[-1]["loss"] < stretch[0]["loss"]
+    assert len(run.printed) == 3 and run.printed[0].startswith("Small epoch 1 loss ")
+    assert len(run.resumed) == 3 - len(run.broken_off.log)
 
 
-def test_a_new_phase_starts_a_new_optimizer(run):
-    counts = [int(each["o0"]) for each in (run.broken_off, checkpoint(run.outs[0]))]
-    assert counts == [6, 6]  # 400 pictures, 64 at a time; the second phase counts anew
+def test_the_labeler_reaches_what_the_log_says(training, run):
+    """The trained weights on the TensorFlow backend, channels last, through a backbone."""
+    net = Backbone("MobileNet", "tiny", 32, "caffe", "tiny_imagenet", options={"alpha": 0.25})
+    labeler = KerasLabeler(net)
+    labeler.model = untrained(net)
+    end = stored(run.base / "stretch")
+    for weight in labeler.model.weights:
+        weight.assign(end.tensors[f"weights/{weight.path}"])
+    _, held_out = training.split(run.truth)
+    probs = labeler.predict(list(run.pictures[held_out]), batch_size=250).probs[0]
+    found = (probs.argmax(1) == run.truth[held_out]).mean()
+    assert found == pytest.approx(end.log[-1]["held_out"], abs=0.005)
 
 
-def test_accuracy(training, monkeypatch):
-    import tensorflow as tf
+def test_a_finished_run_has_nothing_left_to_train(run):
+    before = (run.base / "stretch" / "Small.safetensors").read_bytes()
+    again = subprocess.run(
+        run.command("stretch"), cwd=run.base, check=True, capture_output=True, text=True
+    )
+    assert again.stdout == ""
+    assert (run.base / "stretch" / "Small.safetensors").read_bytes() == before
 
-    monkeypatch.setattr(training, "build", small_net)
-    x = np.random.default_rng(7).integers(0, 256, (300, 64, 64, 3), np.uint8)
-    model = small_net(None, 32)
-    inputs = training.preprocess(tf.image.resize(np.float32(x), [32, 32]), "caffe")
-    guesses = model.predict(inputs, verbose=0).argmax(1)
-    assert len(set(guesses)) > 2
-    truth = np.where(np.arange(300) < 210, guesses, (guesses + 1) % CLASSES)
-    found = training.accuracy({"mode": "caffe"}, model.get_weights(), x, truth, 32)
-    assert found == pytest.approx(0.7, abs=0.007)
+
+def test_a_net_without_a_recipe(run):
+    asked = subprocess.run(
+        run.command("stretch", "Big"), capture_output=True, text=True, encoding="utf-8"
+    )
+    assert asked.returncode == 2 and "invalid choice: 'Big'" in asked.stderr
+    assert "Traceback" not in asked.stderr
 
 
 # ---- export
@@ -343,17 +352,19 @@ def test_accuracy(training, monkeypatch):
 @pytest.fixture
 def finished(training, tmp_path):
     """A finished run of MobileNet 0.25 as `train` leaves it, and a data set of 30 pictures."""
-    import keras
-
-    keras.utils.set_random_seed(2)
-    recipe = {"application": "MobileNet", "mode": "caffe", "options": {"alpha": 0.25}}
-    weights = training.build(recipe, 32).get_weights()
+    rng = np.random.default_rng(2)
+    net = Backbone("MobileNet", "tiny", 32, "caffe", "tiny_imagenet", options={"alpha": 0.25})
+    weights = {w.path: np.abs(rng.normal(1, 0.1, w.shape)) for w in untrained(net).weights}
+    weights = {path: values.astype(np.float32) for path, values in weights.items()}
+    for path, values in weights.items():
+        if path.endswith("kernel"):
+            values -= 1
     out = tmp_path / "out"
     (out / "cache").mkdir(parents=True)
-    np.savez(out / "Small.npz", done=2, **{f"w{i}": w for i, w in enumerate(weights)}, o0=7)
-    line = {"epoch": 1, "size": 32, "loss": 5.1, "train": 0.1, "held_out": 0.2, "seconds": 1800}
-    lines = [json.dumps(line | {"epoch": epoch}) + "\n" for epoch in (1, 2)]
-    (out / "Small.jsonl").write_text("".join(lines), encoding="utf-8")
+    line = {"epoch": 1, "loss": 5.1, "train": 0.1, "held_out": 0.2, "seconds": 1800}
+    log = json.dumps([line | {"epoch": epoch} for epoch in (1, 2)])
+    tensors = {f"weights/{path}": values for path, values in weights.items()}
+    save_file({**tensors, "step/x": np.zeros(1)}, out / "Small.safetensors", {"log": log})
     rng = np.random.default_rng(8)
     truth = np.repeat(np.arange(2, dtype=np.int32), PER_CLASS)
     np.save(out / "cache" / "train_x.npy", rng.integers(0, 256, (24, 64, 64, 3), np.uint8))
@@ -367,14 +378,15 @@ def finished(training, tmp_path):
         Image.fromarray(noise).resize((64, 64)).save(images / name)
         lines.append(f"{name}\t{labels.tiny_imagenet().ids[number]}\t0\t0\t63\t63\n")
     (images.parent / "val_annotations.txt").write_text("".join(lines), encoding="utf-8")
-    return SimpleNamespace(recipe=recipe, out=out, images=tmp_path / "tiny", weights=weights)
+    one = recipe(training, epochs=2)
+    return SimpleNamespace(recipe=one, out=out, images=tmp_path / "tiny", weights=weights)
 
 
 def test_export(training, finished, tmp_path, monkeypatch):
     exporting = script("export_keras", train_keras=training)
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
     monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
-    monkeypatch.setattr(exporting, "SIZES", (32,))
+    monkeypatch.setattr(exporting, "ENLARGED", (1,))
     (tmp_path / "models").mkdir()
 
     exporting.export("Small", finished.images, finished.out)
@@ -389,8 +401,8 @@ def test_export(training, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "resolve", lambda name: folder / "weights.safetensors")
     labeler = KerasLabeler(net)
     assert facts["parameters"] == labeler.model.count_params()
-    for weight, values in zip(labeler.model.get_weights(), finished.weights, strict=True):
-        np.testing.assert_array_equal(weight, values.astype(np.float16))
+    for weight in labeler.model.weights:
+        np.testing.assert_array_equal(weight, finished.weights[weight.path].astype(np.float16))
 
     def hits(turn, k):
         files = [finished.images / "val" / "images" / f"val_{number}.JPEG" for number in range(30)]
@@ -405,4 +417,24 @@ def test_export(training, finished, tmp_path, monkeypatch):
     assert "1.0 hours" in card and f"{facts['parameters']:,}" in card
     assert "Keras' own weights for MobileNet want mode `tf`; these want `caffe`" in card
     rows = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
-    assert rows[0] == "epoch,size,loss,train,held_out,seconds" and len(rows) == 3
+    assert rows[0] == "epoch,loss,train,held_out,seconds" and len(rows) == 3
+
+
+def test_export_of_an_unfinished_run(training, finished, monkeypatch):
+    exporting = script("export_keras", train_keras=training)
+    monkeypatch.setattr(exporting, "recipes", lambda: {"Small": recipe(training, epochs=9)})
+    with pytest.raises(SystemExit, match="Small is at epoch 2 of 9: train it to the end"):
+        exporting.export("Small", finished.images, finished.out)
+
+
+def test_the_input_size_is_the_best_of_those_tried(training, finished, tmp_path, monkeypatch):
+    exporting = script("export_keras", train_keras=training)
+    monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
+    monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
+    monkeypatch.setattr(
+        exporting, "ranks", lambda net, _, images, truth: np.full(len(truth), abs(net.size - 36))
+    )
+    (tmp_path / "models").mkdir()
+    exporting.export("Small", finished.images, finished.out)
+    facts = json.loads((tmp_path / "models/Small/net.json").read_text(encoding="utf-8"))
+    assert facts["size"] == 36

@@ -7,25 +7,27 @@ the 10,000 validation images, which chose nothing.
 """
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save_file
-from train_keras import HERE, accuracy, build, load_images, recipes, split
+from train_keras import HERE, load_images, recipes, split
 
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone
-from meznet_helpers.labelers.keras import KerasLabeler
+from meznet_helpers.labelers.keras import KerasLabeler, untrained
 from meznet_helpers.spell import validation
 
-SIZES = (64, 72, 80, 96)
+ENLARGED = (1, 9 / 8, 5 / 4)  # input sizes to choose from, in sizes of the training
 
 CARD = """# keras/{name}@tiny
 
 `keras.applications.{application}({options})`, trained by this project on the 100,000 training
-photographs of Tiny-ImageNet (200 classes, 64 pixels), from random weights.
+photographs of Tiny-ImageNet (200 classes, 64 pixels), from {start}.
 
 | | |
 |---|---|
@@ -70,38 +72,42 @@ def share(hits: np.ndarray) -> str:
 def ranks(net: Backbone, weights: dict[str, np.ndarray], images: Any, truth: Any) -> np.ndarray:
     """Ranks of the right labels under given weights."""
     labeler = KerasLabeler(net)
-    model = build({"application": net.application, "options": net.options}, net.size)
-    for variable in model.weights:
+    labeler.model = untrained(net)
+    for variable in labeler.model.weights:
         variable.assign(weights[variable.path].astype(np.float32))
-    logits = labeler_with(labeler, model).predict(images, batch_size=250)
-    return evaluate.rank_of_truth(logits.probs, truth)[0]
-
-
-def labeler_with(labeler: KerasLabeler, model: Any) -> KerasLabeler:
-    """Give a labeler a model that ends in logits, with the softmax put on."""
-    import keras
-
-    labeler.model = keras.Model(model.inputs, keras.layers.Softmax()(model.outputs[0]))
-    return labeler
+    return evaluate.rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
 
 
 def export(name: str, images: Path, out: Path) -> None:
     """Write data/models/<name>/."""
-    net = recipes()[name]
-    with np.load(out / f"{name}.npz") as stored:
-        arrays = [stored[f"w{i}"] for i in range(sum(key[0] == "w" for key in stored.files))]
-    x, y = load_images(images, out / "cache")
-    _, held_out = split(y)
-    tried = {size: accuracy(net, arrays, x[held_out], y[held_out], size) for size in SIZES}
-    size = max(tried, key=tried.get)
-    paths = [weight.path for weight in build(net, size).weights]
-    full = dict(zip(paths, arrays, strict=True))
+    recipe = recipes()[name]
+    with safe_open(out / f"{name}.safetensors", "np") as stored:
+        log = json.loads(stored.metadata()["log"])
+        full = {
+            key.removeprefix("weights/"): stored.get_tensor(key)
+            for key in stored.keys()  # noqa: SIM118, it is no dict
+            if key.startswith("weights/")
+        }
+    if len(log) != recipe.epochs:
+        raise SystemExit(f"{name} is at epoch {len(log)} of {recipe.epochs}: train it to the end.")
     half = {path: values.astype(np.float16) for path, values in full.items()}
 
     space = labels.tiny_imagenet()
+    options = recipe.options
+    backbone = Backbone(
+        recipe.application, "tiny", recipe.size, recipe.mode, space.name, options=options
+    )
+    x, y = load_images(images, out / "cache")
+    _, held_out = split(y)
+    tried = {}
+    for size in (int(factor * recipe.size) for factor in ENLARGED):
+        net = dataclasses.replace(backbone, size=size)
+        found = ranks(net, full, list(x[held_out]), y[held_out])
+        tried[size] = float(evaluate.hits(found, 1).mean())
+    size = max(tried, key=tried.get)
+    backbone = dataclasses.replace(backbone, size=size)
+
     photographs, truth = validation(images)
-    options = net["options"]
-    backbone = Backbone(net["application"], "tiny", size, net["mode"], space.name, options=options)
     at_full = ranks(backbone, full, photographs, truth)
     at_half = ranks(backbone, half, photographs, truth)
     turned = [np.ascontiguousarray(photograph[::-1]) for photograph in photographs.arrays[:2000]]
@@ -109,14 +115,13 @@ def export(name: str, images: Path, out: Path) -> None:
 
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    save_file(half, folder / "weights.safetensors", {"application": net["application"]})
-    log = [json.loads(line) for line in (out / f"{name}.jsonl").read_text("utf-8").splitlines()]
+    save_file(half, folder / "weights.safetensors", {"application": recipe.application})
     rows = [",".join(str(line[key]) for key in log[0]) for line in log]
     (folder / "log.csv").write_text("\n".join([",".join(log[0]), *rows, ""]), encoding="utf-8")
     facts = {
-        "application": net["application"],
+        "application": recipe.application,
         "options": options,
-        "mode": net["mode"],
+        "mode": recipe.mode,
         "size": size,
         "interpolation": "bilinear",
         "labels": space.name,
@@ -128,24 +133,25 @@ def export(name: str, images: Path, out: Path) -> None:
         "n_turned": len(turned),
         "hits1_upright": int(evaluate.hits(at_half[: len(turned)], 1).sum()),
         "hits1_upside_down": int(evaluate.hits(upside_down, 1).sum()),
-        "parameters": int(sum(values.size for values in arrays)),
+        "parameters": int(sum(values.size for values in full.values())),
         "epochs": len(log),
     }
     (folder / "net.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    published = own_mode(net["application"])
+    published = own_mode(recipe.application)
     note = (
         ""
-        if published == net["mode"]
-        else f"Keras' own weights for {net['application']} want mode `{published}`; these want "
-        f"`{net['mode']}`, because the mode belongs to the weights.\n\n"
+        if published == recipe.mode
+        else f"Keras' own weights for {recipe.application} want mode `{published}`; these want "
+        f"`{recipe.mode}`, because the mode belongs to the weights.\n\n"
     )
     card = CARD.format(
         name=name,
-        application=net["application"],
+        application=recipe.application,
         options=", ".join(f"{key}={value}" for key, value in options.items()),
         size=size,
-        mode=net["mode"],
-        mode_words=MODE_WORDS[net["mode"]],
+        start=f"its own weights of commit {recipe.start}" if recipe.start else "random weights",
+        mode=recipe.mode,
+        mode_words=MODE_WORDS[recipe.mode],
         top1=share(evaluate.hits(at_half, 1)),
         top5=share(evaluate.hits(at_half, 5)),
         parameters=facts["parameters"],

@@ -78,19 +78,35 @@ def build(backbone: Backbone) -> Any:
     MeznetError
         If weights are missing and may not be downloaded.
     """
-    keras = _import_keras()
-    builder = getattr(keras.applications, backbone.application)
     if backbone.tag == "imagenet":
+        keras = _import_keras()
         with _downloads_by_store():
+            builder = getattr(keras.applications, backbone.application)
             return builder(weights="imagenet", **backbone.options)
-    model = builder(
+    model = untrained(backbone)
+    load_weights(model, store.resolve(backbone.name))
+    return model
+
+
+def untrained(backbone: Backbone) -> Any:
+    """Build a Keras application with random weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Returns
+    -------
+    keras.Model
+        As `build` returns it.
+    """
+    builder = getattr(_import_keras().applications, backbone.application)
+    return builder(
         weights=None,
         input_shape=(backbone.size, backbone.size, 3),
         classes=len(_SPACES[backbone.labels]()),
         **backbone.options,
     )
-    load_weights(model, store.resolve(backbone.name))
-    return model
 
 
 def _import_keras() -> Any:
