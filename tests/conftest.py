@@ -11,7 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -100,6 +104,36 @@ def fresh_python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., AbstractContextManager]:
+    """Run a server of this machine while a `with` lasts; it gets its address as `url`."""
+
+    @contextmanager
+    def serve(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
+        server.url = f"http://127.0.0.1:{server.server_port}/"
+        with server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            yield server
+            server.shutdown()
+            thread.join()
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def serving_folder(serving) -> Callable[[Path], AbstractContextManager]:
+    """Serve the files of a folder while a `with` lasts."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    return lambda folder: serving(
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,11 @@ import ast
 import csv
 import dataclasses
 import hashlib
-import http.server
 import inspect
 import io
 import json
 import subprocess
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +296,8 @@ def test_weights_that_cannot_be_read(content, small_model, tmp_path):
 
 @pytest.fixture
 def keras_home(tmp_path, monkeypatch):
+    import keras  # noqa: F401, it writes its settings to the folder of its first import
+
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path / "keras"
 
@@ -314,24 +313,13 @@ def test_missing_weights_offline(keras_home, monkeypatch):
 
 
 @pytest.fixture
-def weights_server(tmp_path):
+def weights_server(tmp_path, serving_folder):
     """Serves the folder `served`."""
     folder = tmp_path / "served"
     folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            """Say nothing."""
-
-    handler = partial(Handler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+    with serving_folder(folder) as running:
         running.folder = folder
-        running.url = f"http://127.0.0.1:{running.server_address[1]}/"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield running
-        running.shutdown()
-        thread.join()
 
 
 # Keras' writer, which only this test uses, asks NumPy 2 for copies in NumPy 1's way.

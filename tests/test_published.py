@@ -5,7 +5,6 @@ import http.server
 import json
 import re
 import socket
-import threading
 
 import numpy as np
 import pandas as pd
@@ -47,7 +46,7 @@ def page(rows):
 
 
 @pytest.fixture
-def server():
+def server(serving):
     """A server on this machine; `answer` holds what it says: status and text."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -61,13 +60,8 @@ def server():
             self.end_headers()
             self.wfile.write(text.encode())
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.url = f"http://127.0.0.1:{running.server_address[1]}/"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 # ---- the table in the repository

@@ -35,7 +35,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[tuple[str, str | None]] = []
 
-    def url(self, path="file.bin"):
+    def address(self, path="file.bin"):
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 
     def handle_error(self, request, client_address):
@@ -76,13 +76,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+def server(serving):
+    with serving(Server()) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -95,7 +91,7 @@ def files(folder):
 
 
 def get(server, target, **more):
-    return store.fetch(server.url(), target, **{"known_hash": SHA, "progress": False} | more)
+    return store.fetch(server.address(), target, **{"known_hash": SHA, "progress": False} | more)
 
 
 # ---- fetch
@@ -213,7 +209,7 @@ def test_wrong_bytes_are_removed_and_named(server, target):
     got = hashlib.sha256(b"x" * len(CONTENT)).hexdigest()
     with pytest.raises(MeznetError) as caught:
         get(server, target)
-    for part in (server.url(), SHA, f"sha256:{got}", "removed"):
+    for part in (server.address(), SHA, f"sha256:{got}", "removed"):
         assert part in str(caught.value)
     assert files(target.parent) == []
 
@@ -242,7 +238,7 @@ def test_another_size_is_refused_at_once(server, target):
 def test_a_server_that_does_not_help(server, target, monkeypatch, behavior, path, match):
     monkeypatch.setattr(download, "TIMEOUT", (1, 0.3))
     server.behavior = behavior
-    url = server.url(path)
+    url = server.address(path)
     with pytest.raises(MeznetError, match=match) as caught:
         store.fetch(url, target, known_hash=SHA, progress=False)
     assert str(caught.value).startswith(url)
@@ -463,7 +459,7 @@ def remote(data, server, monkeypatch, tmp_path):
     """An asset on the server, whose first mirror does not have it; the full profile."""
     monkeypatch.setenv("MEZNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MEZNET_PROFILE", "full")
-    data(entry(urls=[server.url("missing/file.bin"), server.url("good/file.bin")]))
+    data(entry(urls=[server.address("missing/file.bin"), server.address("good/file.bin")]))
     return tmp_path / "cache" / "thing" / "file.bin"
 
 

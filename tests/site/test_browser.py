@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -41,13 +39,6 @@ WIDE = """() => {
 }"""
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
 @pytest.fixture(scope="module")
 def built(root: Path) -> Path:
     """The folder of the book's own site, built where something has changed since the last time."""
@@ -57,15 +48,10 @@ def built(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(built: Path) -> Iterator[str]:
+def served(built: Path, serving_folder: Callable[[Path], AbstractContextManager]) -> Iterator[str]:
     """The address of a server of the site on this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(built)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_folder(built) as server:
+        yield server.url.rstrip("/")
 
 
 @pytest.fixture(scope="module")
