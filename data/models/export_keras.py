@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from train_keras import HERE, load_images, recipes, split
+from train_keras import HERE, committed, load_images, recipes, split
 
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone
@@ -27,7 +27,7 @@ ENLARGED = (1, 9 / 8, 5 / 4)  # input sizes to choose from, in sizes of the trai
 CARD = """# keras/{name}@tiny
 
 `keras.applications.{application}({options})`, trained by this project on the 100,000 training
-photographs of Tiny-ImageNet (200 classes, 64 pixels), from {start}.
+photographs of Tiny-ImageNet (200 classes, 64 pixels), from random weights.
 
 | | |
 |---|---|
@@ -36,7 +36,7 @@ photographs of Tiny-ImageNet (200 classes, 64 pixels), from {start}.
 | top-1, top-5 | **{top1}**, **{top5}** |
 | parameters | {parameters:,}, stored as 16-bit floats |
 | cost of 16 bits | top-1 {drop:+.2f} points against 32 bits, on the same images |
-| training | {epochs} epochs, {hours:.1f} hours on one CPU core; `../recipes.json`, `log.csv` |
+| training | {epochs} epochs, {hours:.1f} hours on one core{after}; `../recipes.json`, `log.csv` |
 | licence | MIT, as this repository. The photographs are ImageNet's, for research |
 
 Accuracies are on the 10,000 validation images, with 95 % Wilson intervals. The input size was
@@ -90,6 +90,9 @@ def export(name: str, images: Path, out: Path) -> None:
         }
     if len(log) != recipe.epochs:
         raise SystemExit(f"{name} is at epoch {len(log)} of {recipe.epochs}: train it to the end.")
+    earlier = 0
+    if recipe.start:
+        earlier = json.loads(committed(recipe.start, f"{name}/net.json"))["epochs"]
     half = {path: values.astype(np.float16) for path, values in full.items()}
 
     space = labels.tiny_imagenet()
@@ -134,7 +137,7 @@ def export(name: str, images: Path, out: Path) -> None:
         "hits1_upright": int(evaluate.hits(at_half[: len(turned)], 1).sum()),
         "hits1_upside_down": int(evaluate.hits(upside_down, 1).sum()),
         "parameters": int(sum(values.size for values in full.values())),
-        "epochs": len(log),
+        "epochs": earlier + len(log),
     }
     (folder / "net.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     published = own_mode(recipe.application)
@@ -149,7 +152,6 @@ def export(name: str, images: Path, out: Path) -> None:
         application=recipe.application,
         options=", ".join(f"{key}={value}" for key, value in options.items()),
         size=size,
-        start=f"its own weights of commit {recipe.start}" if recipe.start else "random weights",
         mode=recipe.mode,
         mode_words=MODE_WORDS[recipe.mode],
         top1=share(evaluate.hits(at_half, 1)),
@@ -157,6 +159,7 @@ def export(name: str, images: Path, out: Path) -> None:
         parameters=facts["parameters"],
         drop=100 * (facts["hits1"] - facts["hits1_32_bits"]) / facts["n"],
         epochs=len(log),
+        after=f", after {earlier} epochs of the net in commit {recipe.start}" if earlier else "",
         hours=sum(line["seconds"] for line in log) / 3600,
         choice=", ".join(f"{value:.1%} at {key}" for key, value in tried.items()),
         mode_note=note,
