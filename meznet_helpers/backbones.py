@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from PIL import Image
@@ -92,6 +92,33 @@ def scale(pixels: np.ndarray, mode: str) -> np.ndarray:
     return np.ascontiguousarray(MODES[mode](np.array(pixels, np.float32)))
 
 
+def squeeze(image: np.ndarray, size: int, interpolation: str = "bilinear") -> np.ndarray:
+    """Bring an image to a square.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+    size : int
+        Height and width of the square, pixels.
+    interpolation : {"nearest", "bilinear", "bicubic"}
+        As Pillow has them: when an image shrinks, the latter two are means over what each new
+        pixel stands for.
+
+    Returns
+    -------
+    ndarray, shape (size, size, 3), uint8
+
+    Examples
+    --------
+    >>> squeeze(np.zeros((300, 451, 3), np.uint8), 64).shape
+    (64, 64, 3)
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    how = INTERPOLATIONS[interpolation]
+    return np.asarray(Image.fromarray(image).resize((size, size), how))
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pretrained network and everything that must not be separated from it.
@@ -116,6 +143,10 @@ class Backbone:
         Licence of the weights.
     framework : str
         ``"keras"``.
+    detail : int, optional
+        Height and width, pixels, to which images are squeezed before they are brought to `size`:
+        that of the photographs the weights learned from, where those were smaller. A network that
+        has only seen enlarged pictures is puzzled by sharp ones.
 
     Examples
     --------
@@ -135,6 +166,7 @@ class Backbone:
     options: dict = field(default_factory=dict)
     licence: str = ""
     framework: str = "keras"
+    detail: int | None = None
 
     @property
     def name(self) -> str:
@@ -153,10 +185,9 @@ class Backbone:
         ndarray, shape (size, size, 3), uint8
             The whole picture, squeezed to a square. Keras' own ``load_img`` does the same.
         """
-        if image.shape[:2] == (self.size, self.size):
-            return image
-        how = INTERPOLATIONS[self.interpolation]
-        return np.asarray(Image.fromarray(image).resize((self.size, self.size), how))
+        if self.detail:
+            image = squeeze(image, self.detail)
+        return squeeze(image, self.size, self.interpolation)
 
     def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Turn images into the network's input: resized, then scaled.
@@ -222,7 +253,7 @@ def registry() -> dict[str, Backbone]:
     trained = []
     for path in sorted((profile.data() / "models").glob("*/net.json")):
         net = json.loads(path.read_text(encoding="utf-8"))
-        keys = ("application", "size", "mode", "labels", "interpolation", "options", "licence")
+        keys = {field.name for field in fields(Backbone)} & net.keys()
         trained.append(Backbone(tag="tiny", **{key: net[key] for key in keys}))
     return {net.name: net for net in published + trained}
 

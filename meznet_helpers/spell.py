@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from meznet_helpers import evaluate, labels, matching, profile, store
+from meznet_helpers.backbones import squeeze
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, read, read_many
 from meznet_helpers.labelers import Labeler, labeler
@@ -124,10 +124,7 @@ def small(images: Images) -> Images:
     >>> small(Images([np.zeros((300, 451, 3), np.uint8)], ["cat"]))[0].shape
     (64, 64, 3)
     """
-    arrays = [
-        Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR) for image in images
-    ]
-    return Images([np.asarray(array) for array in arrays], images.names, images.errors)
+    return Images([squeeze(image, 64) for image in images], images.names, images.errors)
 
 
 def pictures() -> Images:

@@ -165,6 +165,23 @@ def test_an_image_of_the_right_size_stays_as_it_is():
     assert net().resize(image) is image
 
 
+@pytest.mark.parametrize("how", INTERPOLATIONS)
+def test_detail_is_lost_smoothly_before_the_image_is_enlarged(how):
+    image = np.random.default_rng(5).integers(0, 256, (90, 60, 3), np.uint8)
+    coarse = Image.fromarray(image).resize((16, 16), Image.BILINEAR)
+    filters = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
+    found = net(size=40, interpolation=how, detail=16).resize(image)
+    np.testing.assert_array_equal(found, np.asarray(coarse.resize((40, 40), filters[how])))
+    fine = net(size=90, detail=16).resize(image[:, :60].repeat(3, 1)[:, ::2])  # its own size
+    assert np.abs(np.diff(fine.astype(int), axis=0)).max() < 60
+
+
+def test_tiny_nets_lose_the_detail_that_they_never_saw():
+    tiny = [net for name, net in registry().items() if name.endswith("@tiny")]
+    assert tiny and {net.detail for net in tiny} == {64}
+    assert {net.detail for name, net in registry().items() if name.endswith("@imagenet")} == {None}
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_prepare_keeps_the_order(mode):
     rng = np.random.default_rng(4)

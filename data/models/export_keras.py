@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from train_keras import HERE, committed, load_images, recipes, split
+from train_keras import HERE, SIDE, committed, load_images, recipes, split
 
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone
@@ -31,7 +31,7 @@ photographs of Tiny-ImageNet (200 classes, 64 pixels), from random weights.
 
 | | |
 |---|---|
-| input | {size} x {size} pixels, the whole picture, bilinear |
+| input | the whole picture at 64 x 64 pixels, enlarged to {size} x {size}, bilinear |
 | preprocessing | mode `{mode}`: {mode_words} |
 | top-1, top-5 | **{top1}**, **{top5}** |
 | parameters | {parameters:,}, stored as 16-bit floats |
@@ -98,7 +98,13 @@ def export(name: str, images: Path, out: Path) -> None:
     space = labels.tiny_imagenet()
     options = recipe.options
     backbone = Backbone(
-        recipe.application, "tiny", recipe.size, recipe.mode, space.name, options=options
+        recipe.application,
+        "tiny",
+        recipe.size,
+        recipe.mode,
+        space.name,
+        options=options,
+        detail=SIDE,
     )
     x, y = load_images(images, out / "cache")
     _, held_out = split(y)
@@ -126,6 +132,7 @@ def export(name: str, images: Path, out: Path) -> None:
         "options": options,
         "mode": recipe.mode,
         "size": size,
+        "detail": SIDE,
         "interpolation": "bilinear",
         "labels": space.name,
         "licence": "MIT",
