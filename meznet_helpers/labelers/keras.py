@@ -99,6 +99,13 @@ def untrained(backbone: Backbone) -> Any:
     -------
     keras.Model
         As `build` returns it.
+
+    Examples
+    --------
+    >>> options = {"alpha": 0.25}
+    >>> net = Backbone("MobileNet", "tiny", 32, "raw", "tiny_imagenet", options=options)
+    >>> untrained(net).output_shape
+    (None, 200)
     """
     builder = getattr(_import_keras().applications, backbone.application)
     return builder(
