@@ -31,7 +31,7 @@ the plain mean of the nets' probabilities on the same images; against the best s
 {below}
 | file | what it does |
 |---|---|
-| `recipes.json` | what was run for each net, phase by phase |
+| `recipes.json` | how each net was trained last; `start` is the commit it went on from |
 | `train_keras.py` | trains one net; saves each epoch and goes on from there |
 | `export_keras.py` | turns a finished run into a folder here |
 | `make_readme.py` | writes this page |
