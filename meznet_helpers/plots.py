@@ -175,7 +175,8 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
     axis.set_xticks(range(len(models)), [short(name) for name in models])
     axis.set_ylabel(f"top-{k} accuracy, n = {rows['n'].iloc[0]:,}")
     axis.yaxis.set_major_formatter("{x:.0%}")
-    axis.legend(title="", fontsize=9)
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(conditions)}
+    axis.legend(title="", fontsize=9, frameon=False, **above)
     plt.close(figure)
     return figure
 
