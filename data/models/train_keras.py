@@ -8,10 +8,9 @@ asset. On a CPU run two nets side by side: one thread for each trains more image
 two threads for one.
 
 Training runs on Keras' torch backend, with the channels first in shape and last in memory, and
-with torch's own batch normalization; without those it takes about twice as long. Side by side on
-one core each, at 64 pixels, it trains 340 images per second of MobileNetV2 where the TensorFlow
-backend trains 347, and 687 of MobileNetV3Small where that trains 850. The weights are the same in
-both backends and both layouts.
+with torch's own batch normalization. Side by side on one core each, at 64 pixels, it trains 340
+images per second of MobileNetV2 where the TensorFlow backend trains 347, and 687 of
+MobileNetV3Small where that trains 850. The weights are the same in both backends and layouts.
 """
 
 import argparse
