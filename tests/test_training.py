@@ -165,6 +165,27 @@ print(json.dumps(again))
         assert deviation == pytest.approx(np.sqrt(2 / fan_in), rel=0.15), path
 
 
+@pytest.mark.parametrize("rescale", [False, True])
+def test_a_run_goes_on_from_the_weights_of_a_commit(rescale, training, tmp_path, fresh_python):
+    net = {**vars(training.recipes()["MobileNet"]), "start": "HEAD", "rescale": rescale}
+    code = f"""
+import numpy as np, pathlib
+run = script.Run(script.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "MobileNet.x")!r}), 0)
+assert run.log == []
+np.savez({str(tmp_path / "w.npz")!r}, **{{w.path: w.numpy() for w in run.model.weights}})
+"""
+    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+    (tmp_path / "head").write_bytes(training.committed("HEAD", "MobileNet/weights.safetensors"))
+    head = load_file(tmp_path / "head")
+    with np.load(tmp_path / "w.npz") as found:
+        assert set(found.files) == head.keys()
+        for path in found.files:
+            expected = head[path].astype(np.float32)
+            if rescale and path.endswith("kernel") and "_dw_" in path:
+                expected *= np.sqrt(2 / 9) / expected.std()
+            np.testing.assert_allclose(found[path], expected, rtol=1e-5, err_msg=path)
+
+
 def test_torchs_batch_norm_is_keras_own(fresh_python):
     """Outputs in training and afterwards, and running statistics."""
     code = """

@@ -208,23 +208,12 @@ class Run:
     """A net, its optimizer, and the file that keeps both between epochs."""
 
     def __init__(self, recipe: Recipe, file: Path, seed: int) -> None:
-        """Build the net and fill it from the file, if there is one."""
+        """Build the net and fill it: from the file, from a commit, or at random."""
         import torch
-        from safetensors import safe_open
-        from safetensors.numpy import load
 
         self.recipe, self.file, self.log = recipe, file, []
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = build(recipe)
-        if recipe.start:
-            earlier = load(committed(recipe.start, f"{file.stem}/weights.safetensors"))
-            for weight in self.model.weights:
-                values = earlier[weight.path].astype(np.float32)
-                if recipe.rescale and depthwise(weight):  # batch norm takes the factor out again
-                    values *= he(weight) / values.std()
-                weight.assign(values)
-        else:
-            he_start(self.model, seed)
         self.parameters = {v.path: v.value for v in self.model.trainable_variables}
         decayed = [p for p in self.parameters.values() if p.ndim > 1]
         others = [p for p in self.parameters.values() if p.ndim <= 1]  # biases and batch norm
@@ -234,15 +223,35 @@ class Run:
             weight_decay=0.0,
         )
         if file.exists():
-            with safe_open(file, "pt", device=str(self.device)) as stored:
-                self.log = json.loads(stored.metadata()["log"])
-                for weight in self.model.weights:
-                    weight.assign(stored.get_tensor(f"weights/{weight.path}"))
-                for path, parameter in self.parameters.items():
-                    keys = ("step", "exp_avg", "exp_avg_sq")
-                    self.optimizer.state[parameter] = {
-                        key: stored.get_tensor(f"{key}/{path}") for key in keys
-                    }
+            self.resume()
+        elif recipe.start:
+            self.go_on_from(recipe.start)
+        else:
+            he_start(self.model, seed)
+
+    def resume(self) -> None:
+        """Read what `save` wrote."""
+        from safetensors import safe_open
+
+        with safe_open(self.file, "pt", device=str(self.device)) as stored:
+            self.log = json.loads(stored.metadata()["log"])
+            for weight in self.model.weights:
+                weight.assign(stored.get_tensor(f"weights/{weight.path}"))
+            for path, parameter in self.parameters.items():
+                keys = ("step", "exp_avg", "exp_avg_sq")
+                state = {key: stored.get_tensor(f"{key}/{path}") for key in keys}
+                self.optimizer.state[parameter] = state
+
+    def go_on_from(self, commit: str) -> None:
+        """Take the weights that an earlier commit bundles for this net."""
+        from safetensors.numpy import load
+
+        earlier = load(committed(commit, f"{self.file.stem}/weights.safetensors"))
+        for weight in self.model.weights:
+            values = earlier[weight.path].astype(np.float32)
+            if self.recipe.rescale and depthwise(weight):  # batch norm takes the factor out again
+                values *= he(weight) / values.std()
+            weight.assign(values)
 
     def save(self) -> None:
         """Write weights, optimizer and log aside, then in place of the file."""

@@ -275,6 +275,14 @@ def test_first_prose(first: SimpleNamespace, ranks: dict, published: list) -> No
         net = json.loads((ROOT / "data/models" / model[6:-5] / "net.json").read_text("utf-8"))
         if net["mode"] != "caffe":
             freed.append(ranks["own, bilinear", model].count(1) / 10_000)
+        hard, soft = (
+            ranks[condition, model].count(1) for condition in ("own, nearest", "own, bilinear")
+        )
+        spelled = ranks["caffe, nearest", model].count(1)
+        if net["mode"] == "caffe":  # what the picture's alt text says
+            assert 0.6 < spelled / soft < 0.73
+        else:
+            assert spelled < 0.1 * soft and 0.5 * soft < hard < soft
     assert freed
     assert f"{sum(freed) / len(freed):.1%}" in first.cells["broken-text"].source
 
