@@ -115,6 +115,7 @@ def test_rates_warm_up_and_fall_as_a_cosine(training, monkeypatch):
 
 def test_recipes(training):
     for net in training.recipes().values():
+        assert 0 <= net.small < net.epochs
         assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
         assert net.epochs > 0 and net.size % 32 == 0 and 0 < net.area <= 1
 
@@ -147,7 +148,7 @@ def test_kernels_start_by_their_own_fan_in(fresh_python):
     code = """
 import json
 recipe = script.Recipe("MobileNetV3Small", "raw", {}, 32, 1, 0.1, 64, 0.5, 0.0)
-model = script.build(recipe)
+model = script.build(recipe, 32)
 script.he_start(model, seed=1)
 kernels = [v for v in model.trainable_variables if v.name == "kernel" and v.value.numel() > 500]
 print(json.dumps([(v.path, list(v.shape), float(v.value.std())) for v in kernels]))
@@ -163,6 +164,38 @@ print(json.dumps(again))
     for path, shape, deviation in kernels:
         fan_in = np.prod(shape[:-1]) if "depthwise" not in path else np.prod(shape[:2])
         assert deviation == pytest.approx(np.sqrt(2 / fan_in), rel=0.15), path
+
+
+def test_small_pictures_come_first(training):
+    one = recipe(training, small=2, size=96)
+    assert [one.size_at(epoch) for epoch in range(4)] == [64, 64, 96, 96]
+    assert recipe(training).size_at(0) == 32
+
+
+def test_a_run_grows_with_its_weights_and_its_optimizer(training, tmp_path, fresh_python):
+    net = vars(recipe(training, small=1, size=96))
+    code = f"""
+import numpy as np, pathlib
+recipe, file = script.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "x")!r})
+run = script.Run(recipe, file, seed=0)
+assert (run.size, run.model.input_shape) == (64, (None, 3, 64, 64))
+rng = np.random.default_rng(0)
+pixels = rng.integers(0, 256, (8, 64, 64, 3), np.uint8)
+run.step(pixels, script.crops(rng, 8, 0.5), np.arange(8), 0.01)
+run.log.append(dict(epoch=1))
+run.save()
+grown = script.Run(recipe, file, seed=1)
+assert grown.log == [dict(epoch=1)]
+assert (grown.size, grown.model.input_shape) == (96, (None, 3, 96, 96))
+for one, other in zip(run.model.weights, grown.model.weights, strict=True):
+    assert one.path == other.path and one.value.equal(other.value), one.path
+for path, parameter in run.parameters.items():
+    before = run.optimizer.state[parameter]["exp_avg"]
+    assert grown.optimizer.state[grown.parameters[path]]["exp_avg"].equal(before), path
+grown.step(pixels, script.crops(rng, 8, 0.5), np.arange(8), 0.01)
+assert 0 <= grown.accuracy(pixels, np.arange(8)) <= 1
+"""
+    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
 
 
 @pytest.mark.parametrize("rescale", [False, True])
@@ -193,7 +226,7 @@ import numpy as np, torch
 import keras
 own = keras.layers.BatchNormalization.call
 recipe = script.Recipe("MobileNet", "tf", {"alpha": 0.25}, 32, 1, 0.1, 64, 0.5, 0.0)
-model = script.build(recipe)
+model = script.build(recipe, 32)
 assert keras.layers.BatchNormalization.call is not own
 images = torch.rand(64, 3, 32, 32)
 pairs = []

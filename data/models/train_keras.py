@@ -49,6 +49,11 @@ class Recipe:
     decay: float
     start: str = ""  # a commit whose weights of this net are trained further
     rescale: bool = False  # bring its depthwise kernels to the spread of `he_start` first
+    small: int = 0  # so many epochs come first at SIDE pixels, not enlarged: Tan and Le (2021)
+
+    def size_at(self, epoch: int) -> int:
+        """Input size of an epoch, counted from 0."""
+        return SIDE if epoch < self.small else self.size
 
 
 def recipes() -> dict[str, Recipe]:
@@ -113,7 +118,7 @@ def rates(recipe: Recipe, steps: int, epoch: int) -> Iterator[float]:
             yield recipe.rate * 0.5 * (1 + np.cos(np.pi * (at - WARM_UP) / (total - WARM_UP)))
 
 
-def build(recipe: Recipe) -> Any:
+def build(recipe: Recipe, size: int) -> Any:
     """Build the application on the torch backend, ready for training, with logits at the end."""
     import keras
     from torch.nn import functional
@@ -130,10 +135,11 @@ def build(recipe: Recipe) -> Any:
             self.epsilon,
         )
 
+    keras.utils.clear_session()  # a second build gives its weights the same names
     keras.config.set_image_data_format("channels_first")
     keras.layers.BatchNormalization.call = batch_norm
     model = getattr(keras.applications, recipe.application)(
-        input_shape=(3, recipe.size, recipe.size),
+        input_shape=(3, size, size),
         weights=None,
         classes=200,
         classifier_activation=None,
@@ -204,6 +210,16 @@ def enlarged(images: Any, maps: np.ndarray, size: int) -> Any:
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+def logged(file: Path) -> list[dict[str, float]]:
+    """Read the log of a run's file: one entry for each epoch done, none without a file."""
+    from safetensors import safe_open
+
+    if not file.exists():
+        return []
+    with safe_open(file, "np") as stored:
+        return json.loads(stored.metadata()["log"])
+
+
 class Run:
     """A net, its optimizer, and the file that keeps both between epochs."""
 
@@ -211,9 +227,10 @@ class Run:
         """Build the net and fill it: from the file, from a commit, or at random."""
         import torch
 
-        self.recipe, self.file, self.log = recipe, file, []
+        self.recipe, self.file, self.log = recipe, file, logged(file)
+        self.size = recipe.size_at(len(self.log))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = build(recipe)
+        self.model = build(recipe, self.size)
         self.parameters = {v.path: v.value for v in self.model.trainable_variables}
         decayed = [p for p in self.parameters.values() if p.ndim > 1]
         others = [p for p in self.parameters.values() if p.ndim <= 1]  # biases and batch norm
@@ -222,7 +239,7 @@ class Run:
             betas=(0.9, 0.99),
             weight_decay=0.0,
         )
-        if file.exists():
+        if self.log:
             self.resume()
         elif recipe.start:
             self.go_on_from(recipe.start)
@@ -234,7 +251,6 @@ class Run:
         from safetensors import safe_open
 
         with safe_open(self.file, "pt", device=str(self.device)) as stored:
-            self.log = json.loads(stored.metadata()["log"])
             for weight in self.model.weights:
                 weight.assign(stored.get_tensor(f"weights/{weight.path}"))
             for path, parameter in self.parameters.items():
@@ -279,7 +295,7 @@ class Run:
         from torch.nn import functional
 
         images, right = planes(pixels, self.device), torch.from_numpy(truth).to(self.device)
-        logits = self.logits(enlarged(images, maps, self.recipe.size), training=True)
+        logits = self.logits(enlarged(images, maps, self.size), training=True)
         loss = functional.cross_entropy(logits, right)
         self.optimizer.zero_grad()
         loss.backward()
@@ -306,7 +322,7 @@ class Run:
         import torch
         from torch.nn import functional
 
-        hits, size = 0, self.recipe.size
+        hits, size = 0, self.size
         with torch.inference_mode():
             for at in range(0, len(y), 250):
                 images = planes(x[at : at + 250], self.device)
@@ -321,11 +337,13 @@ def train(name: str, images: Path, out: Path, seed: int) -> None:
     x, y = load_images(images, out / "cache")
     training, held_out = split(y)
     run = Run(recipes()[name], out / f"{name}.safetensors", seed)
-    while len(run.log) < run.recipe.epochs:
+    while (done := len(run.log)) < run.recipe.epochs:
+        if run.recipe.size_at(done) != run.size:
+            run = Run(run.recipe, run.file, seed)  # the same net, built at its next size
         start = time.time()
         loss, accuracy = run.epoch(x, y, training, seed)
         line = {
-            "epoch": len(run.log) + 1,
+            "epoch": done + 1,
             "loss": round(float(loss), 4),
             "train": round(float(accuracy), 4),
             "held_out": run.accuracy(x[held_out], y[held_out]),
