@@ -38,6 +38,10 @@ FOLDERS = {
         "licence": "MIT",
         "source": "measured by this project's scripts; see the card",
     },
+    "validation": {
+        "licence": "MIT; the images' names and ids are Tiny-ImageNet's",
+        "source": "computed by this project's script from its own nets; see the card",
+    },
 }
 
 REMOTE = [

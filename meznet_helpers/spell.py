@@ -6,7 +6,6 @@ and enlarged 64-pixel images by repeating pixels. `CONDITIONS` takes that apart 
 
 import zipfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,45 +151,6 @@ def pictures() -> Images:
     with zipfile.ZipFile(store.resolve("tiny-imagenet-200")) as archive:
         files = [archive.read(f"tiny-imagenet-200/val/images/{name}") for name in names]
     return Images([read(file, name=name) for file, name in zip(files, names, strict=True)], names)
-
-
-def validation(folder: str | Path) -> tuple[Images, np.ndarray]:
-    """Read Tiny-ImageNet's validation images and their right labels.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The unpacked data set, with ``val/images`` and ``val/val_annotations.txt``.
-
-    Returns
-    -------
-    images : Images
-        In the order of the annotations, 64 x 64 pixels; 10,000 of them in the full data set.
-    truth : ndarray of int, shape (images,)
-        Positions in the label space `meznet_helpers.labels.tiny_imagenet`.
-
-    Raises
-    ------
-    MeznetError
-        If the folder is no such data set, or one of its images can't be read.
-
-    Examples
-    --------
-    >>> validation("nowhere")
-    Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: nowhere has no val/val_annotations.txt; name the folder ...
-    """
-    annotations = Path(folder) / "val" / "val_annotations.txt"
-    if not annotations.is_file():
-        raise MeznetError(
-            f"{folder} has no val/val_annotations.txt; name the folder tiny-imagenet-200."
-        )
-    lines = annotations.read_text(encoding="utf-8").splitlines()
-    names, wnids = zip(*(line.split("\t")[:2] for line in lines), strict=True)
-    images = read_many([annotations.parent / "images" / name for name in names])
-    if images.errors:
-        raise images.errors[0]
-    return images, labels.tiny_imagenet().indices(wnids)
 
 
 def exhibit_hits() -> "pd.DataFrame":

@@ -1,5 +1,7 @@
 """Tests of meznet_helpers.predictions and of the modules it rests on."""
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,6 +228,30 @@ def test_half_precision_costs_what_it_says(tmp_path):
     assert back.probs.dtype == np.float32
     np.testing.assert_array_equal(back.probs, p.probs.astype(np.float16))
     np.testing.assert_allclose(back.probs, p.probs, rtol=2**-11, atol=3e-8)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_compressed_files_hold_the_same(half, tmp_path):
+    space = from_names([f"label {i}" for i in range(200)])
+    p = made(images=[f"{i}\udcff" for i in range(50)], space=space)
+    plain = Predictions.load(p.save(tmp_path / "p.safetensors", half=half))
+    packed = Predictions.load(p.save(tmp_path / "p.safetensors.gz", half=half))
+    np.testing.assert_array_equal(packed.probs, plain.probs)
+    assert (packed.models, packed.images) == (p.models, p.images)
+    assert packed.labels == p.labels and packed.probs.dtype == np.float32
+    first = (tmp_path / "p.safetensors.gz").read_bytes()
+    assert first == p.save(tmp_path / "p.safetensors.gz", half=half).read_bytes()
+    with gzip.open(tmp_path / "p.safetensors.gz") as file:
+        assert len(file.read()) > len(first)
+
+
+def test_a_compressed_file_that_is_cut_short(tmp_path):
+    path = made().save(tmp_path / "p.safetensors.gz")
+    whole = path.read_bytes()
+    for content in (whole[:-9], whole[:40], whole[:12] + b"xx" + whole[14:], b""):
+        path.write_bytes(content)
+        with pytest.raises(MeznetError, match=r"p\.safetensors\.gz holds no predictions"):
+            Predictions.load(path)
 
 
 def test_half_precision_refuses_what_could_not_be_loaded(tmp_path):

@@ -185,19 +185,3 @@ def test_summary_against_counting():
         assert (row.low, row.high) == pytest.approx(interval)
     keys = list(table[["condition", "model", "k"]].itertuples(index=False, name=None))
     assert keys == [(*column, k) for column in columns for k in (1, 3, 12)]
-
-
-def test_validation_reads_images_and_truth_in_the_order_of_the_annotations(tmp_path):
-    ids = tiny_imagenet().ids
-    folder = tmp_path / "val" / "images"
-    folder.mkdir(parents=True)
-    for number in (0, 1):
-        Image.new("RGB", (64, 64), (number, 0, 0)).save(folder / f"val_{number}.png")
-    lines = f"val_1.png\t{ids[7]}\t0\t0\t9\t9\nval_0.png\t{ids[3]}\t0\t0\t9\t9\n"
-    (folder.parent / "val_annotations.txt").write_text(lines, encoding="utf-8")
-    images, truth = spell.validation(tmp_path)
-    assert images.names == ("val_1.png", "val_0.png") and list(truth) == [7, 3]
-    assert [int(image[0, 0, 0]) for image in images] == [1, 0]
-    (folder / "val_0.png").unlink()
-    with pytest.raises(MeznetError, match=r"val_0\.png"):
-        spell.validation(tmp_path)

@@ -20,7 +20,7 @@ from train_keras import HERE, SIDE, committed, load_images, recipes, split
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
-from meznet_helpers.spell import validation
+from meznet_helpers.validation import read
 
 ENLARGED = (1, 9 / 8, 5 / 4)  # input sizes to choose from, in sizes of the training
 
@@ -116,7 +116,7 @@ def export(name: str, images: Path, out: Path) -> None:
     size = max(tried, key=tried.get)
     backbone = dataclasses.replace(backbone, size=size)
 
-    photographs, truth = validation(images)
+    photographs, truth = read(images)
     at_full = ranks(backbone, full, photographs, truth)
     at_half = ranks(backbone, half, photographs, truth)
     turned = [np.ascontiguousarray(photograph[::-1]) for photograph in photographs.arrays[:2000]]

@@ -12,7 +12,7 @@ from meznet_helpers import evaluate
 from meznet_helpers.labelers import labeler
 from meznet_helpers.plots import short
 from meznet_helpers.published import tiny_nets
-from meznet_helpers.spell import validation
+from meznet_helpers.validation import read
 
 TEXT = """# Nets trained by this project
 
@@ -51,7 +51,7 @@ def main() -> None:
     """Label the validation images with every net and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    images, truth = validation(parser.parse_args().images)
+    images, truth = read(parser.parse_args().images)
     nets, rows, probs = tiny_nets(), [], []
     for net in nets.itertuples():
         probs.append(labeler(net.model).predict(images, batch_size=250, progress=True).probs[0])

@@ -15,14 +15,15 @@ import pandas as pd
 from meznet_helpers import evaluate
 from meznet_helpers.backbones import registry
 from meznet_helpers.labelers import labeler
-from meznet_helpers.spell import CONDITIONS, validation
+from meznet_helpers.spell import CONDITIONS
+from meznet_helpers.validation import read
 
 
 def main() -> None:
     """Label the validation images under every condition."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    images, truth = validation(parser.parse_args().images)
+    images, truth = read(parser.parse_args().images)
     columns = {}
     for condition, changes in CONDITIONS.items():
         for name in (name for name in registry() if name.endswith("@tiny")):

@@ -1,0 +1,71 @@
+"""Write the predictions of the tiny nets on Tiny-ImageNet's validation images.
+
+    python data/validation/make_tables.py --images tiny-imagenet-200
+
+`--images` is the unpacked data set (val/images, val/val_annotations.txt). `images.csv.gz` splits
+the images, `own/` and `spelled/` hold the predictions, `sources.csv` says what they were made from.
+"""
+
+import argparse
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meznet_helpers import evaluate, spell, validation
+from meznet_helpers.backbones import registry
+from meznet_helpers.images import Images
+from meznet_helpers.labels import tiny_imagenet
+
+SPELLED = 2000  # images labeled under the spell: of those that judge, the exhibit's 20 among them
+SEED = 1
+
+
+def write_split(images: Images, truth: np.ndarray) -> None:
+    """Put half of each class into each part, by chance; the exhibit's images judge."""
+    rng = np.random.default_rng(SEED)
+    part = np.full(len(truth), "judge", dtype=object)
+    exhibited = np.isin(images.names, spell.exhibit_images()["image"])
+    for label in np.unique(truth):
+        members = rng.permutation(np.flatnonzero(truth == label))
+        members = members[np.argsort(exhibited[members], kind="stable")]  # the exhibit's come last
+        part[members[: len(members) // 2]] = "fit"
+    ids = np.array(tiny_imagenet().ids)[truth]
+    table = pd.DataFrame({"image": images.names, "label_id": ids, "part": part})
+    text = table.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    (validation.folder() / "images.csv.gz").write_bytes(gzip.compress(text, mtime=0))
+
+
+def main() -> None:
+    """Split the images, label them under both conditions, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
+    images, truth = validation.read(parser.parse_args().images)
+    write_split(images, truth)
+    judging = np.flatnonzero(validation.split()["part"] == "judge")
+    exhibited = np.isin(np.array(images.names)[judging], spell.exhibit_images()["image"])
+    judging = judging[np.argsort(~exhibited, kind="stable")][:SPELLED]
+    chosen = {"own, bilinear": np.arange(len(truth)), "caffe, nearest": np.sort(judging)}
+    rows = []
+    for condition, places in chosen.items():
+        some = Images([images[at] for at in places], [images.names[at] for at in places])
+        for model in (name for name in registry() if name.endswith("@tiny")):
+            predictions = validation.recompute(some, model, condition)
+            predictions.save(validation.file(model, condition), half=True)
+            ranks = evaluate.rank_of_truth(predictions.probs, truth[places])
+            rows.append(
+                {
+                    "model": model,
+                    "condition": condition,
+                    "n": len(places),
+                    "hits": int(evaluate.hits(ranks, 1).sum()),
+                    "weights": validation.weights_digest(model),
+                    "images": validation.digest(some),
+                }
+            )
+    pd.DataFrame(rows).to_csv(validation.folder() / "sources.csv", index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Tests of meznet_helpers/validation.py, and of the tables in data/validation against the nets."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score
+
+from meznet_helpers import evaluate, spell, validation
+from meznet_helpers.backbones import registry
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Images
+from meznet_helpers.labels import tiny_imagenet
+from meznet_helpers.predictions import Predictions
+
+TINY = [name for name in registry() if name.endswith("@tiny")]
+
+
+def test_read_gives_images_and_truth_in_the_order_of_the_annotations(tmp_path):
+    ids = tiny_imagenet().ids
+    folder = tmp_path / "val" / "images"
+    folder.mkdir(parents=True)
+    for number in (0, 1):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(folder / f"val_{number}.png")
+    lines = f"val_1.png\t{ids[7]}\t0\t0\t9\t9\nval_0.png\t{ids[3]}\t0\t0\t9\t9\n"
+    (folder.parent / "val_annotations.txt").write_text(lines, encoding="utf-8")
+    images, truth = validation.read(tmp_path)
+    assert images.names == ("val_1.png", "val_0.png") and list(truth) == [7, 3]
+    assert [int(image[0, 0, 0]) for image in images] == [1, 0]
+    (folder / "val_0.png").unlink()
+    with pytest.raises(MeznetError, match=r"val_0\.png"):
+        validation.read(tmp_path)
+
+
+def test_the_halves_share_no_image_and_hold_each_class_alike():
+    table = validation.split()
+    assert len(table) == 10_000 and table.index.is_unique
+    assert sorted(table["label_id"].unique()) == sorted(tiny_imagenet().ids)
+    counts = table.groupby(["part", "label_id"]).size()
+    assert counts.index.get_level_values("part").unique().tolist() == ["fit", "judge"]
+    assert (counts == 25).all()
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_every_tiny_net_has_tables_of_its_own_weights(model):
+    """Whoever trains a net anew makes its tables anew."""
+    rows = validation.sources().query("model == @model")
+    assert rows["condition"].tolist() == list(validation.FOLDERS)
+    assert set(rows["weights"]) == {validation.weights_digest(model)}
+    assert rows["n"].tolist() == [10_000, 2_000]
+
+
+@pytest.mark.parametrize("condition", validation.FOLDERS)
+def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
+    predictions, truth = validation.tables(condition=condition)
+    assert predictions.models == tuple(validation.models()) == tuple(TINY)
+    ranks = evaluate.rank_of_truth(predictions.probs, truth)
+    written = validation.sources().query("condition == @condition").set_index("model")
+    measured = spell.ranks()[condition].loc[list(predictions.images)]
+    for model, probs, found in zip(predictions.models, predictions.probs, ranks, strict=True):
+        hits = accuracy_score(truth, probs.argmax(-1), normalize=False)
+        assert abs(hits - written.loc[model, "hits"]) <= 3  # half precision, ties
+        assert ((measured[model] == 1).to_numpy() != (found == 1)).mean() < 0.001, model
+        if condition == "own, bilinear":  # under the spell most probabilities round to 0
+            assert (measured[model].to_numpy() != found).mean() < 0.01, model
+
+
+def test_the_judging_half_is_the_part_of_all_that_it_says():
+    everything, truth = validation.tables()
+    judging, judged = validation.tables("judge")
+    assert set(validation.split().loc[list(judging.images), "part"]) == {"judge"}
+    place = [everything.images.index(name) for name in judging.images[::500]]
+    np.testing.assert_array_equal(everything.probs[:, place], judging.probs[:, ::500])
+    np.testing.assert_array_equal(truth[place], judged[::500])
+    spelled, _ = validation.tables("judge", "caffe, nearest")
+    assert set(spelled.images) <= set(judging.images) and len(spelled.images) == 2_000
+    with pytest.raises(MeznetError, match=r'choose "fit" or "judge"'):
+        validation.tables("test")
+
+
+def test_names_that_are_not_there():
+    with pytest.raises(MeznetError, match=r'"keras/MobilNet@tiny"; did you mean "keras/Mobile'):
+        validation.table("keras/MobilNet@tiny")
+    with pytest.raises(MeznetError, match=r'condition "own"'):
+        validation.table(TINY[0], "own")
+
+
+def toy(tmp_path, monkeypatch, condition="own, bilinear"):
+    """Tables of one net for eight random pictures."""
+    rng = np.random.default_rng(0)
+    names = [f"val_{number}.JPEG" for number in range(8)]
+    images = Images(list(rng.integers(0, 256, (8, 64, 64, 3), np.uint8)), names)
+    monkeypatch.setattr(validation, "folder", lambda: tmp_path)
+    rows = pd.DataFrame({"model": TINY[:1], "condition": condition})
+    rows.to_csv(tmp_path / "sources.csv", index=False)
+    predictions = validation.recompute(images, TINY[0], condition)
+    predictions.save(validation.file(TINY[0], condition), half=True)
+    return images, predictions
+
+
+@pytest.mark.parametrize("condition", validation.FOLDERS)
+def test_compare_with_tables_that_agree(condition, tmp_path, monkeypatch):
+    images, _ = toy(tmp_path, monkeypatch, condition)
+    (row,) = validation.compare(images).itertuples()
+    assert (row.model, row.condition, row.n) == (TINY[0], condition, 8)
+    assert row.agree and row.same == 1 and 0 <= row.furthest < 0.001
+
+
+def test_compare_with_a_table_that_is_of_other_weights(tmp_path, monkeypatch):
+    images, predictions = toy(tmp_path, monkeypatch)
+    turned = Predictions(
+        predictions.probs[:, :, ::-1], predictions.models, images.names, predictions.labels
+    )
+    turned.save(validation.file(TINY[0], "own, bilinear"), half=True)
+    (row,) = validation.compare(images).itertuples()
+    expected = np.abs(predictions.probs - turned.probs).max()
+    assert not row.agree and row.furthest == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(MeznetError, match=r"val_7\.JPEG is missing"):
+        validation.compare(Images(images.arrays[:7], images.names[:7]))
+
+
+def test_the_digest_counts_every_pixel_and_the_order():
+    rng = np.random.default_rng(1)
+    one, other = rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    straight = validation.digest(Images([one, other], ["a", "b"]))
+    assert straight == validation.digest(Images([one.copy(), other], ["a", "b"]))
+    assert straight != validation.digest(Images([other, one], ["a", "b"]))
+    other[3, 3, 2] ^= 1
+    assert straight != validation.digest(Images([one, other], ["a", "b"]))
+
+
+def test_the_split_is_written_without_a_time_in_it():
+    raw = (validation.folder() / "images.csv.gz").read_bytes()
+    assert raw[4:8] == bytes(4) and gzip.decompress(raw).startswith(b"image,label_id,part\n")
