@@ -1,4 +1,6 @@
-"""Tests of meznet_helpers.evaluate."""
+"""Tests of meznet_helpers.evaluate, and of truth and intervals, whose names it passes on."""
+
+from math import comb
 
 import numpy as np
 import pytest
@@ -6,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.evaluate import accuracy, hits, paired_difference, rank_of_truth, wilson
+from meznet_helpers.evaluate import (
+    accuracy,
+    bootstrap,
+    class_accuracy,
+    hits,
+    mcnemar,
+    paired_difference,
+    rank_of_truth,
+    wilson,
+)
 from meznet_helpers.labels import from_names
 from meznet_helpers.predictions import Predictions
 
@@ -58,6 +69,7 @@ def test_rank_refuses():
         (truth[None], "shape"),
         (truth + 7, "between 0 and 6"),
         (truth - 7, "between 0 and 6"),
+        (np.full(40, 7), "between 0 and 6"),
         (truth.astype(float), "int"),
         (truth.astype(str), "int"),
     ]:
@@ -152,3 +164,123 @@ def test_paired_difference_refuses():
             paired_difference(a, b)
     with pytest.raises(MeznetError, match="n_boot"):
         paired_difference(one, one, n_boot=0)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_class_accuracy_by_hand(k):
+    from scipy.stats import binomtest
+
+    rng = np.random.default_rng(9)
+    ranks, truth = rng.integers(1, 5, 50), rng.choice([0, 2, 3, 6], 50)
+    names = [f"label {i}" for i in range(8)]
+    table = class_accuracy(ranks, truth, k, labels=names)
+    columns = ["index", "label", "n", "hits", "accuracy", "low", "high"]
+    assert list(table.columns) == columns
+    assert table["index"].tolist() == [0, 2, 3, 6]  # those without an image are not there
+    assert table["label"].tolist() == [names[i] for i in (0, 2, 3, 6)]
+    assert table["n"].sum() == 50
+    for row in table.itertuples():
+        mine = [rank <= k for rank, label in zip(ranks, truth, strict=True) if label == row.index]
+        assert (row.n, row.hits) == (len(mine), sum(mine))
+        interval = binomtest(sum(mine), len(mine)).proportion_ci(method="wilson")
+        expected = (sum(mine) / len(mine), interval.low, interval.high)
+        assert (row.accuracy, row.low, row.high) == pytest.approx(expected)
+    assert class_accuracy(ranks, truth)["label"].tolist() == ["0", "2", "3", "6"]
+
+
+def test_class_accuracy_refuses():
+    one = np.array([1, 2])
+    for ranks, truth in [(one, one[:1]), (one[None], one[None]), (one[:0], one[:0])]:
+        with pytest.raises(MeznetError, match="same shape"):
+            class_accuracy(ranks, truth)
+    for truth in [one - 2, one / 1, one.astype(str)]:
+        with pytest.raises(MeznetError, match="truth must hold indices"):
+            class_accuracy(one, truth)
+    with pytest.raises(MeznetError, match="label 2, but 2 labels"):
+        class_accuracy(one, one, labels=["a", "b"])
+    with pytest.raises(MeznetError, match="k must"):
+        class_accuracy(one, one, 0)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 5))
+def test_mcnemar_as_scipy(better, worse, rest):
+    from scipy.stats import binomtest
+
+    if better + worse == 0:
+        return
+    a = np.repeat([1, 2, 1], [better, worse, rest])
+    b = np.repeat([2, 1, 1], [better, worse, rest])
+    expected = binomtest(better, better + worse).pvalue
+    assert mcnemar(a, b) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(b, a) == mcnemar(a, b)
+
+
+def test_mcnemar_by_hand():
+    rng = np.random.default_rng(10)
+    a, b = rng.integers(1, 8, 90), rng.integers(1, 12, 90)
+    for k in (1, 5):
+        better = sum(x <= k < y for x, y in zip(a, b, strict=True))
+        worse = sum(y <= k < x for x, y in zip(a, b, strict=True))
+        n = better + worse
+        tail = sum(comb(n, i) for i in range(min(better, worse) + 1)) / 2**n
+        assert mcnemar(a, b, k) == pytest.approx(min(1, 2 * tail))
+    assert mcnemar(a, a) == 1  # no image on which only one is right
+
+
+def test_mcnemar_refuses():
+    one = np.array([1, 2])
+    for a, b in [(one, one[:1]), (one[None], one[None]), (one[:0], one[:0])]:
+        with pytest.raises(MeznetError, match="same shape"):
+            mcnemar(a, b)
+    with pytest.raises(MeznetError, match="k must"):
+        mcnemar(one, one, 0)
+
+
+def test_bootstrap_as_scipy():
+    from scipy import stats
+
+    values = np.random.default_rng(11).exponential(size=150)
+    mean, low, high = bootstrap(values, seed=1, n_boot=20_000)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=2
+    ).confidence_interval
+    assert mean == pytest.approx(values.mean())
+    np.testing.assert_allclose([low, high], expected, atol=0.05 * (high - low))
+    assert low < mean < high
+
+
+def test_bootstrap_is_seeded():
+    values = np.random.default_rng(12).normal(size=100)
+    assert bootstrap(values, seed=3) == bootstrap(list(values), seed=3)
+    assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
+    assert bootstrap(values) == bootstrap(values, seed=0, n_boot=2000)
+    assert bootstrap([0.25] * 9) == (0.25, 0.25, 0.25)
+    for place in range(4):  # each image is drawn
+        assert bootstrap(np.eye(4)[place])[::2] == (0.25, 0.75)
+
+
+def test_bootstrap_draws_a_part_at_a_time(monkeypatch):
+    """The last part may be smaller, and a part holds at least one sample."""
+    from meznet_helpers import intervals
+
+    values = np.random.default_rng(13).normal(size=100)
+    whole = bootstrap(values, seed=5)
+    for chunk in (7_000, 50):
+        monkeypatch.setattr(intervals, "_CHUNK", chunk)
+        assert bootstrap(values, seed=5) == pytest.approx(whole)
+
+
+def test_bootstrap_of_hits_as_paired_difference():
+    rng = np.random.default_rng(14)
+    a, b = rng.integers(1, 3, 400), rng.integers(1, 4, 400)
+    steps = hits(a).astype(float) - hits(b)
+    expected = paired_difference(a, b, n_boot=20_000)
+    np.testing.assert_allclose(bootstrap(steps, n_boot=20_000), expected, atol=0.0051)
+
+
+def test_bootstrap_refuses():
+    for bad in [[], [[1.0]], 1.0, [1, np.nan], [1, np.inf]]:
+        with pytest.raises(MeznetError, match="values must"):
+            bootstrap(bad)
+    with pytest.raises(MeznetError, match="n_boot"):
+        bootstrap([1.0], n_boot=0)

@@ -1,0 +1,93 @@
+"""How sure can one be of a share or of a mean?"""
+
+import numpy as np
+
+from meznet_helpers.errors import MeznetError
+
+_Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+_CHUNK = 2_000_000  # values drawn at a time: 16 MB
+
+
+def wilson(successes: np.ndarray | int, n: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's 95 % interval of a proportion.
+
+    Parameters
+    ----------
+    successes, n : int or ndarray of int
+        Hits and trials; `n` is 1 or more.
+
+    Returns
+    -------
+    low, high : ndarray of float64
+
+    Notes
+    -----
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of
+    the American Statistical Association 22 (1927) 209-212; without continuity correction, the
+    same as ``scipy.stats.binomtest(...).proportion_ci(method="wilson")``.
+
+    Examples
+    --------
+    >>> low, high = wilson(45, 100)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.356 to 0.548'
+    """
+    successes, n = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
+    share, z2 = successes / n, _Z95**2
+    center = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    low = np.where(successes == 0, 0.0, center - half)
+    return low, np.where(successes == n, 1.0, center + half)
+
+
+def bootstrap(
+    values: np.ndarray, *, seed: int = 0, n_boot: int = 2000
+) -> tuple[float, float, float]:
+    """Return the mean of one value per image, with a 95 % interval.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (images,)
+        For instance the log loss of each image, or the difference of two models' log losses on
+        the same images: its interval is that of a paired comparison.
+    seed : int
+        Seed of the bootstrap.
+    n_boot : int
+        Number of bootstrap samples.
+
+    Returns
+    -------
+    mean, low, high : float
+        The mean and the percentile interval.
+
+    Raises
+    ------
+    MeznetError
+        If `values` is not of shape (images,), is empty or not finite, or if `n_boot` is below 1.
+
+    Notes
+    -----
+    The percentile bootstrap of B. Efron and R. Tibshirani, An Introduction to the Bootstrap
+    (1993), chapter 13: images are drawn with replacement, as many as there are.
+
+    Examples
+    --------
+    >>> mean, low, high = bootstrap(np.arange(101.0), seed=1)
+    >>> f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    '50.0 (44.3 to 56.0)'
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise MeznetError(
+            f"values must be finite numbers of shape (images,), not of shape {values.shape}."
+        )
+    if n_boot < 1:
+        raise MeznetError(f"n_boot must be 1 or more, not {n_boot}.")
+    rng, n = np.random.default_rng(seed), len(values)
+    means = np.empty(n_boot)
+    rows = max(1, _CHUNK // n)
+    for start in range(0, n_boot, rows):
+        part = means[start : start + rows]
+        values[rng.integers(n, size=(len(part), n))].mean(axis=1, out=part)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

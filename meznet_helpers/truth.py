@@ -1,0 +1,159 @@
+"""Where does the true label stand in each list of labels?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from meznet_helpers.errors import MeznetError
+
+#: What a smaller probability counts as where its logarithm is taken, about 3e-8: float16, in which
+#: tables are stored, makes 0 of it and of all below.
+FLOOR = 2.0**-25
+
+
+def check_truth(
+    probs: np.ndarray, truth: Sequence[int] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check that each image has scores and the index of a true label.
+
+    Parameters
+    ----------
+    probs : ndarray of float, shape (models, images, labels) or (images, labels)
+    truth : array of int, shape (images,)
+        Index of each image's true label on the last axis of `probs`.
+
+    Returns
+    -------
+    probs, truth : ndarray
+        The same as arrays, `truth` as int64.
+
+    Raises
+    ------
+    MeznetError
+        If the shapes do not fit or an index is not a label.
+
+    Examples
+    --------
+    >>> check_truth(np.ones((2, 3)), [2, 3])
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: truth must lie between 0 and 2, the last label.
+    """
+    probs, truth = np.asarray(probs), np.asarray(truth)
+    if probs.ndim not in (2, 3):
+        raise MeznetError(f"probs must have two or three axes, not {probs.ndim}.")
+    images, labels = probs.shape[-2:]
+    if truth.shape != (images,):
+        raise MeznetError(f"truth must have shape ({images},), one per image, not {truth.shape}.")
+    if truth.size and not np.issubdtype(truth.dtype, np.integer):
+        raise MeznetError(f"truth must hold indices of labels (int), not {truth.dtype}.")
+    if truth.size and (truth.min() < 0 or truth.max() >= labels):
+        raise MeznetError(f"truth must lie between 0 and {labels - 1}, the last label.")
+    return probs, truth.astype(np.int64)
+
+
+def rank_of_truth(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the rank of the true label in each list of labels, 1 for the top.
+
+    Parameters
+    ----------
+    probs : ndarray of float, shape (models, images, labels) or (images, labels)
+        Scores, for instance ``predictions.probs``.
+    truth : array of int, shape (images,)
+        Index of each image's true label on the last axis of `probs`.
+
+    Returns
+    -------
+    ndarray of int64, shape (models, images) or (images,)
+        Equal scores count in label order, so a rank is the very rank that `Predictions.top`
+        shows: a label with the same score counts as before the true one if it comes first in the
+        label space.
+
+    Raises
+    ------
+    MeznetError
+        If the shapes do not fit or an index is not a label.
+
+    Examples
+    --------
+    >>> rank_of_truth(np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]), [2, 1]).tolist()
+    [2, 2]
+    """
+    probs, truth = check_truth(probs, truth)
+    column = truth[:, None]
+    earlier = np.arange(probs.shape[-1]) < column
+
+    def ranks(scores: np.ndarray) -> np.ndarray:
+        true = np.take_along_axis(scores, column, axis=1)
+        return 1 + np.count_nonzero((scores > true) | ((scores == true) & earlier), axis=1)
+
+    if probs.ndim == 2:
+        return ranks(probs)
+    out = np.empty(probs.shape[:2], dtype=np.int64)
+    for model, scores in enumerate(probs):  # one model at a time: no large intermediate arrays
+        out[model] = ranks(scores)
+    return out
+
+
+def hits(ranks: np.ndarray, k: int = 1) -> np.ndarray:
+    """Say which images have their true label among the first `k`.
+
+    Parameters
+    ----------
+    ranks : ndarray of int, any shape
+        From `rank_of_truth`.
+    k : int
+        From 1 on.
+
+    Returns
+    -------
+    ndarray of bool, same shape
+
+    Raises
+    ------
+    MeznetError
+        If `k` is below 1.
+
+    Examples
+    --------
+    >>> hits(np.array([1, 7, 3]), k=5).tolist()
+    [True, False, True]
+    """
+    if k < 1:
+        raise MeznetError(f"k must be 1 or more, not {k}.")
+    return np.asarray(ranks) <= k
+
+
+def named_ranks(
+    ranks: np.ndarray, models: Sequence[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Check the ranks of several models and name the models.
+
+    Parameters
+    ----------
+    ranks : ndarray of int, shape (models, images)
+        From `rank_of_truth`.
+    models : sequence of str, optional
+        Names; else "0", "1" and so on.
+
+    Returns
+    -------
+    ranks : ndarray
+    models : list of str
+
+    Raises
+    ------
+    MeznetError
+        If `ranks` has not two axes or no images, or the names do not fit.
+
+    Examples
+    --------
+    >>> named_ranks(np.ones((2, 5), int))[1]
+    ['0', '1']
+    """
+    ranks = np.asarray(ranks)
+    if ranks.ndim != 2 or not ranks.shape[1]:
+        raise MeznetError(f"ranks must have shape (models, images), not {ranks.shape}.")
+    names = [str(i) for i in range(len(ranks))] if models is None else list(models)
+    if len(names) != len(ranks):
+        raise MeznetError(f"ranks has {len(ranks)} models, but {len(names)} are named.")
+    return ranks, names
