@@ -60,3 +60,33 @@ def test_a_batch_is_no_slower_than_predict(runs, capsys):
     with capsys.disabled():
         print(f"\nMobileNetV2, 32 images: model.predict takes {found:.2f} times as long")
     assert found >= 0.9  # equal, give or take what two runs of one program differ by
+
+
+@pytest.mark.parametrize("method", ["soft", "hard"])
+def test_ensembles_are_twenty_times_faster_than_group_by(method, capsys):
+    import pandas as pd
+
+    from meznet_helpers.ensemble import METHODS
+
+    shape = (5, 500, 200)
+    raw = np.random.default_rng(0).random(shape, dtype=np.float32)
+    probs = raw / raw.sum(axis=2, keepdims=True)
+    places = np.indices(shape).reshape(3, -1)
+    table = pd.DataFrame(dict(zip(("model", "image", "label"), places, strict=True)))
+    table["score"] = probs.ravel()
+
+    def grouped():
+        if method == "soft":
+            return table.groupby(["image", "label"])["score"].mean()
+        votes = table.loc[table.groupby(["image", "model"])["score"].idxmax()]
+        return votes.groupby(["image", "label"]).size() / 5
+
+    def combined():
+        return METHODS[method](probs)
+
+    at = grouped().reset_index(name="share")
+    np.testing.assert_allclose(combined()[at["image"], at["label"]], at["share"], atol=1e-3)
+    found = best((grouped, combined), rounds=5, wanted=20)
+    with capsys.disabled():
+        print(f"\n{method} votes of 5 nets, 500 images: pandas takes {found:.0f} times as long")
+    assert found >= 20

@@ -57,11 +57,15 @@ LAYERS = (
     {"pixels", "imagefile", "images", "labelspace", "matching", "labels"},
     {"axes", "ranking", "predictions_file", "predictions", "published"},
     {"backbones"},
-    {"ensemble", "evaluate", "prototypes", "multiclass", "features"},
-    {"labelers", "finetune"},
+    {"auc", "intervals", "truth", "weights"},
+    {"calibration", "diversity", "ensemble", "evaluate", "stacking"},
+    {"bookkeeping", "comparison", "prototypes", "multiclass", "features"},
+    {"imagefolder", "labelers", "finetune"},
     {"cost", "spell"},
+    {"validation"},
     {"plots", "tables"},
     {"site", "ui", "doctor"},
+    {"commands"},
     {"cli"},
 )
 
