@@ -1,4 +1,4 @@
-"""The command line ``meznet``: label images, build the site, fetch assets."""
+"""The command line ``meznet``: label images, measure models, build the site, fetch assets."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meznet_helpers import __version__
+from meznet_helpers import __version__, commands
 from meznet_helpers.errors import MeznetError
 
 
@@ -50,40 +50,55 @@ def _parser() -> argparse.ArgumentParser:
         prog="meznet", description="Label images with networks that other people trained."
     )
     parser.add_argument("--version", action="version", version=f"meznet {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    kinds = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    label = commands.add_parser("label", help="label images, one line per label")
+    label = kinds.add_parser("label", help="label images, one line per label")
     label.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
-    label.add_argument("--model", default="keras/MobileNetV2", help="default: %(default)s")
+    _models(label)
     label.add_argument("--top", type=int, default=5, metavar="K", help="labels per image")
-    label.set_defaults(run=_label)
+    form = label.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="rows of CSV, the default")
+    form.add_argument("--json", action="store_true", help="a list of objects instead")
+    label.set_defaults(run=commands.label)
 
-    site = commands.add_parser("site", help="execute the chapters and render the book to _site")
+    evaluate = kinds.add_parser("evaluate", help="measure how often models are right")
+    _models(evaluate)
+    evaluate.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER",
+        help="one folder of images per label, called by its id or name; or tiny-imagenet-200",
+    )
+    evaluate.add_argument("--json", action="store_true", help="JSON instead of two CSV tables")
+    evaluate.add_argument(
+        "--confusion", metavar="FILE.csv", help="write the whole confusion matrix, by label id"
+    )
+    evaluate.set_defaults(run=commands.evaluate)
+
+    site = kinds.add_parser("site", help="execute the chapters and render the book to _site")
     site.add_argument("--renderer", choices=("auto", "quarto", "sphinx"), default="auto")
     site.add_argument("--force", action="store_true", help="execute and render all of it again")
     site.set_defaults(run=_site)
 
-    fetch = commands.add_parser("fetch", help="download assets once, for MEZNET_PROFILE=full")
+    fetch = kinds.add_parser("fetch", help="download assets once, for MEZNET_PROFILE=full")
     fetch.add_argument("assets", nargs="*", metavar="ASSET", help="none lists what there is")
     fetch.set_defaults(run=_fetch)
     return parser
 
 
-def _label(args: argparse.Namespace) -> int:
-    """Write image, rank, label id, label and score as CSV; bad files as lines on stderr."""
-    from meznet_helpers.images import find, read_many
-
-    if args.top < 1:
-        raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
-    images = read_many(find(args.images), progress=True)
-    for error in images.errors:
-        print(f"meznet: {error}", file=sys.stderr)
-    if len(images):
-        from meznet_helpers.labelers import labeler
-
-        table = labeler(args.model).predict(images, progress=True).top(args.top)
-        table.drop(columns="model").to_csv(sys.stdout, index=False, float_format="%.4f")
-    return 0 if len(images) and not images.errors else 1 if len(images) else 2
+def _models(command: argparse.ArgumentParser) -> None:
+    """Add the options that choose models."""
+    command.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME",
+        help=f"default: {commands.MODEL}; repeat it for several",
+    )
+    command.add_argument(
+        "--ensemble",
+        metavar="METHOD",
+        help="combine the models, or all the repository's own, to one: soft, hard, ...",
+    )
 
 
 def _site(args: argparse.Namespace) -> int:

@@ -1,13 +1,15 @@
 """The one contract of the book: a labeler gives probabilities over a label space for images."""
 
 import dataclasses
+import sys
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from meznet_helpers.backbones import backbone
+from meznet_helpers import profile
+from meznet_helpers.backbones import INTERPOLATIONS, MODES, backbone
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, as_images
 from meznet_helpers.labels import LabelSpace
@@ -19,16 +21,21 @@ class Labeler(ABC):
     """Anything that labels images.
 
     A labeler has a `name`, a label space `labels`, and the method `probabilities`; `predict`
-    does the rest: reading, batching, progress, names.
+    does the rest: reading, batching, progress, names. One with a `framework` also has a `recipe`:
+    a process that another framework lives in hands it to a worker process.
 
     Attributes
     ----------
     name : str
     labels : LabelSpace
+    framework : str or None
+        What `probabilities` imports: ``"tensorflow"``, ``"torch"``, or nothing of the kind.
     """
 
     name: str
     labels: LabelSpace
+    framework: str | None = None
+    _worker: Any = None
 
     @abstractmethod
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
@@ -43,6 +50,61 @@ class Labeler(ABC):
         ndarray, shape (images, labels), float32
             Each row sums to 1.
         """
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what `from_recipe` makes this labeler of again, for JSON.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        MeznetError
+            If the labeler has no recipe and so can't work in another process.
+        """
+        raise MeznetError(
+            f"{self.name} needs {self.framework}, but this process runs another framework and "
+            f"{type(self).__name__} has no recipe for a worker process; use it in a fresh process."
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Self:
+        """Make a labeler of the recipe of another one."""
+        return cls(**recipe)
+
+    def release(self) -> None:
+        """Free the memory that labeling took, and end the worker process if there is one.
+
+        The next prediction loads it all again.
+        """
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+    def serve(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch here, or in a worker process if another framework lives here.
+
+        Parameters
+        ----------
+        images : list of ndarray, each (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (images, labels), float32
+
+        Raises
+        ------
+        MeznetError
+            If the worker can't label, or ends in the middle.
+        """
+        if self._worker is None or not self._worker.alive:
+            if self.framework is None or living() <= {self.framework}:
+                return self.probabilities(images)
+            from meznet_helpers.labelers.worker import Worker
+
+            self._worker = Worker(self)
+        return self._worker.probabilities(images)
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images.
@@ -72,11 +134,29 @@ class Labeler(ABC):
         images = readable(images)
         starts = range(0, len(images), batch_size)
         parts = [
-            self.probabilities(list(images.arrays[start : start + batch_size]))
+            self.serve(list(images.arrays[start : start + batch_size]))
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
         ]
         probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         return Predictions(probs[None], (self.name,), images.names, self.labels)
+
+
+def living() -> set[str]:
+    """Return the frameworks that this process has imported, of those that bear no other.
+
+    TensorFlow, and after it torch with torchvision or timm, abort the interpreter.
+
+    Returns
+    -------
+    set of str
+        ``"tensorflow"``, ``"torch"``, both, or none.
+
+    Examples
+    --------
+    >>> living() <= {"tensorflow", "torch"}
+    True
+    """
+    return {"tensorflow", "torch"} & sys.modules.keys()
 
 
 def readable(images: Any) -> Images:
@@ -107,10 +187,12 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
     Parameters
     ----------
     name : str
-        A backbone of the registry: ``"keras/MobileNetV2@tiny"``. Without ``@tag`` the profile
-        chooses the weights.
+        A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a timm net with ImageNet's
+        labels, ``"timm/resnet18@imagenet"``; or an ensemble of such names,
+        ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
+        profile chooses the weights.
     mode, interpolation : str, optional
-        Put the network under another network's preprocessing. The book does so to show what it
+        Put Keras nets under another network's preprocessing. The book does so to show what it
         costs; leave both out to get the right ones.
 
     Returns
@@ -120,7 +202,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
     Raises
     ------
     MeznetError
-        If no labeler has that name, or the mode or interpolation is unknown.
+        If no labeler has that name, or the mode or interpolation is unknown. Names of timm's nets
+        are looked up at the first prediction, in the process that timm is imported in.
 
     Examples
     --------
@@ -128,12 +211,35 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
     >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
     (1, 1, 200)
     """
-    from meznet_helpers.backbones import INTERPOLATIONS, MODES
-    from meznet_helpers.labelers.keras import KerasLabeler
-
     changes = {"mode": mode, "interpolation": interpolation}
     changes = {key: value for key, value in changes.items() if value is not None}
     for key, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
         if key in changes and changes[key] not in known:
             raise MeznetError(f'{key} is "{changes[key]}"; choose from {", ".join(known)}.')
+    name = name.strip()
+    if name.startswith("ensemble/"):
+        from meznet_helpers.labelers.ensemble import EnsembleLabeler, parse
+
+        method, members = parse(name)
+        return EnsembleLabeler([labeler(member, **changes) for member in members], method)
+    if name.startswith("timm/"):
+        return _timm(name, changes)
+    from meznet_helpers.labelers.keras import KerasLabeler
+
     return KerasLabeler(dataclasses.replace(backbone(name), **changes))
+
+
+def _timm(name: str, changes: dict[str, str]) -> Labeler:
+    """Make a labeler of a timm net by name."""
+    from meznet_helpers.labelers.timm import TimmLabeler
+
+    net, _, tag = name.removeprefix("timm/").partition("@")
+    tag = tag or {"tiny": "tiny", "full": "imagenet"}[profile.active()]
+    if tag != "imagenet" or not net:
+        raise MeznetError(
+            f'No backbone is called "timm/{net}@{tag}"; timm\'s nets have names like '
+            f'"timm/{net or "resnet18"}@imagenet".'
+        )
+    for key in changes:
+        raise MeznetError(f"{key} is for Keras nets; {name} keeps the preprocessing timm gives it.")
+    return TimmLabeler(net)

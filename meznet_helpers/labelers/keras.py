@@ -1,7 +1,9 @@
 """Keras applications as labelers, with one compiled function instead of ``model.predict``."""
 
 import contextlib
+import dataclasses
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -42,6 +44,28 @@ class KerasLabeler(Labeler):
         self.name = backbone.name
         self.labels = _SPACES[backbone.labels]()
 
+    @property
+    def framework(self) -> str:
+        """Keras' backend: of this process, or the one that Keras will take when it is imported."""
+        if "keras" in sys.modules:
+            return sys.modules["keras"].config.backend()
+        if os.environ.get("KERAS_BACKEND"):
+            return os.environ["KERAS_BACKEND"]
+        try:
+            settings = json.loads((_home() / "keras.json").read_text(encoding="utf-8"))
+            return settings.get("backend", "tensorflow")
+        except (OSError, ValueError):
+            return "tensorflow"
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the backbone; see `Labeler.recipe`."""
+        return dataclasses.asdict(self.backbone)
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> "KerasLabeler":
+        """Make a labeler of a backbone's fields."""
+        return cls(Backbone(**recipe))
+
     @functools.cached_property
     def model(self) -> Any:
         """The Keras model, with weights (``keras.Model``)."""
@@ -59,6 +83,7 @@ class KerasLabeler(Labeler):
         """Forget the network and free its memory; the next prediction builds it again."""
         self.__dict__.pop("_run", None)
         self.__dict__.pop("model", None)
+        super().release()
 
 
 def build(backbone: Backbone) -> Any:
@@ -201,6 +226,11 @@ def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
     return lambda batch: frozen(tf.constant(batch))[0].numpy()
 
 
+def _home() -> Path:
+    """Return Keras' folder of settings and weights."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+
+
 @contextlib.contextmanager
 def _downloads_by_store() -> Iterator[None]:
     """Send Keras' weight downloads through the store: sized, resumable, atomic, or offline."""
@@ -209,8 +239,7 @@ def _downloads_by_store() -> Iterator[None]:
     def get_file(
         fname: str, origin: str, *, cache_subdir: str, file_hash: str | None = None
     ) -> str:
-        home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-        target = home / cache_subdir / fname
+        target = _home() / cache_subdir / fname
         if not target.exists():
             if profile.offline():
                 raise MeznetError(

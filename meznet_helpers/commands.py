@@ -1,0 +1,272 @@
+"""The commands ``meznet label`` and ``meznet evaluate``: images in, tables out."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meznet_helpers.errors import MeznetError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from meznet_helpers.images import Images
+    from meznet_helpers.labelers import Labeler
+    from meznet_helpers.labels import LabelSpace
+    from meznet_helpers.predictions import Predictions
+
+MODEL = "keras/MobileNetV2"
+CONFUSIONS = 10
+
+
+def label(args: argparse.Namespace) -> int:
+    """Write image, rank, label id, label and score; bad files as lines on standard error.
+
+    Parameters
+    ----------
+    args : Namespace
+        images, model (list of str or None), ensemble (str or None), top (int), json (bool).
+
+    Returns
+    -------
+    int
+        0, or 1 if some images could not be read, 2 if none could.
+
+    Raises
+    ------
+    MeznetError
+        If an argument is wrong or a model can't be had.
+    """
+    from meznet_helpers.images import find, read_many
+
+    if args.top < 1:
+        raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
+    images = read_many(find(args.images), progress=True)
+    _complain(images)
+    if not len(images):
+        return 2
+    import pandas as pd
+
+    found = [_predict(net, images) for net in nets(args.model, args.ensemble)]
+    table = pd.concat([one.top(args.top) for one in found], ignore_index=True)
+    place = {name: number for number, name in enumerate(images.names)}
+    table = table.sort_values("image", key=lambda names: names.map(place), kind="stable")
+    if len(found) == 1:
+        table = table.drop(columns="model")
+    if args.json:
+        print(_json(table))
+    else:
+        table.to_csv(sys.stdout, index=False, float_format="%.4f")
+    return 1 if images.errors else 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Write how often models are right on labeled images, and what they mix up.
+
+    Parameters
+    ----------
+    args : Namespace
+        model (list of str or None), ensemble (str or None), data (str), json (bool), confusion
+        (str or None).
+
+    Returns
+    -------
+    int
+        0, or 1 if some images could not be read, 2 if none could.
+
+    Raises
+    ------
+    MeznetError
+        If an argument is wrong, a model can't be had, or the folder's labels don't fit.
+    """
+    import pandas as pd
+
+    from meznet_helpers.evaluate import accuracy, rank_of_truth
+
+    if args.confusion and not Path(args.confusion).absolute().parent.is_dir():
+        raise MeznetError(f"--confusion: {Path(args.confusion).parent} is no folder.")
+    models = nets(args.model, args.ensemble)
+    spaces = list(dict.fromkeys(net.labels for net in models))
+    if args.confusion and len(spaces) > 1:
+        raise MeznetError("--confusion: the models have different labels; write one file for each.")
+    sets = {labels: labeled(args.data, labels) for labels in spaces}
+    images, _ = sets[spaces[0]]  # the same ones for each label space
+    _complain(images)
+    if not len(images):
+        return 2
+    tables, pairs, matrices = [], [], []
+    for net in models:
+        _, truth = sets[net.labels]
+        found = _predict(net, images)
+        counts = confusion(found, truth)
+        tables.append(accuracy(rank_of_truth(found.probs, truth), models=found.models))
+        pairs.append(mixed_up(counts, net.labels).assign(model=net.name))
+        ids = list(net.labels.ids)
+        matrices.append(pd.DataFrame(counts, pd.Index(ids, name="truth"), ids))
+    table = pd.concat(tables)
+    mixed = pd.concat(pairs)[["model", "truth", "predicted", "count"]]
+    if args.confusion:
+        whole = pd.concat(matrices, keys=[net.name for net in models], names=["model"])
+        _write(args.confusion, whole if len(models) > 1 else matrices[0])
+    if args.json:
+        print(f'{{"accuracy": {_json(table)}, "confusions": {_json(mixed)}}}')
+    else:
+        table.to_csv(sys.stdout, index=False, float_format="%.4f")
+        print()
+        mixed.to_csv(sys.stdout, index=False)
+    return 1 if images.errors else 0
+
+
+def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
+    """Make the labelers that the options ask for.
+
+    Parameters
+    ----------
+    names : list of str or None
+        None: the default model, or for an ensemble all nets that the repository brings.
+    ensemble : str or None
+        A method that combines the named ones to one.
+
+    Returns
+    -------
+    list of Labeler
+
+    Raises
+    ------
+    MeznetError
+        If a name or the method is unknown, or two names stand for one model.
+
+    Examples
+    --------
+    >>> [net.name for net in nets(["keras/MobileNet@tiny"], None)]
+    ['keras/MobileNet@tiny']
+    """
+    from meznet_helpers.axes import unique_names
+    from meznet_helpers.backbones import registry
+    from meznet_helpers.labelers import labeler
+
+    bundled = [name for name in registry() if name.endswith("@tiny")]
+    members = [labeler(name) for name in names or (bundled if ensemble else [MODEL])]
+    unique_names("models", [member.name for member in members])
+    if ensemble is None:
+        return members
+    from meznet_helpers.labelers.ensemble import EnsembleLabeler
+
+    return [EnsembleLabeler(members, ensemble)]
+
+
+def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
+    """Read images and their right labels.
+
+    Parameters
+    ----------
+    folder : str
+        A tree as `meznet_helpers.imagefolder.read_tree` takes it, or the unpacked Tiny-ImageNet.
+    labels : LabelSpace
+
+    Returns
+    -------
+    images : Images
+    truth : ndarray of int64, shape (images,)
+        Positions in `labels`.
+
+    Raises
+    ------
+    MeznetError
+        If the folder is neither, or has other labels.
+    """
+    import numpy as np
+
+    from meznet_helpers import validation
+    from meznet_helpers.imagefolder import read_tree
+    from meznet_helpers.labels import tiny_imagenet
+
+    if not (Path(folder) / "val" / "val_annotations.txt").is_file():
+        return read_tree(folder, labels, progress=True)
+    images, truth = validation.read(folder)
+    return images, labels.indices(np.array(tiny_imagenet().ids)[truth].tolist())
+
+
+def confusion(predictions: "Predictions", truth: "np.ndarray") -> "np.ndarray":
+    """Count how often each label is given for each right one.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of one model.
+    truth : ndarray of int, shape (images,)
+
+    Returns
+    -------
+    ndarray of int64, shape (labels, labels)
+        Rows: the right labels; columns: the most probable ones.
+
+    Examples
+    --------
+    >>> from meznet_helpers.labels import from_names
+    >>> from meznet_helpers.predictions import Predictions
+    >>> two = Predictions([[[0.2, 0.8], [0.9, 0.1]]], ["net"], ["a", "b"], from_names(["x", "y"]))
+    >>> confusion(two, [0, 0]).tolist()
+    [[1, 1], [0, 0]]
+    """
+    import numpy as np
+
+    counts = np.zeros((len(predictions.labels),) * 2, np.int64)
+    np.add.at(counts, (truth, predictions.probs[0].argmax(axis=1)), 1)
+    return counts
+
+
+def mixed_up(counts: "np.ndarray", labels: "LabelSpace") -> "pd.DataFrame":
+    """Return the most frequent confusions: truth, predicted (names) and count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meznet_helpers.labels import from_names
+    >>> mixed_up(np.array([[5, 1], [3, 0]]), from_names(["cat", "dog"])).values.tolist()
+    [['dog', 'cat', 3], ['cat', 'dog', 1]]
+    """
+    import numpy as np
+    import pandas as pd
+
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
+    truth, predicted = np.unravel_index(order[wrong.ravel()[order] > 0], wrong.shape)
+    names = np.array(labels.names, dtype=object)
+    return pd.DataFrame(
+        {
+            "truth": names[truth],
+            "predicted": names[predicted],
+            "count": wrong[truth, predicted],
+        }
+    )
+
+
+def _predict(net: "Labeler", images: "Images") -> "Predictions":
+    """Label images and free the memory for the next net."""
+    try:
+        return net.predict(images, progress=True)
+    finally:
+        net.release()
+
+
+def _complain(images: "Images") -> None:
+    """Write a line for each image that can't be read."""
+    for error in images.errors:
+        print(f"meznet: {error}", file=sys.stderr)
+
+
+def _json(table: "pd.DataFrame") -> str:
+    """Write rows as JSON objects, with as many digits as the CSV has."""
+    decimal = dict.fromkeys(table.select_dtypes("float"), float)
+    return json.dumps(table.astype(decimal).round(4).to_dict("records"), indent=1)
+
+
+def _write(path: str, table: "pd.DataFrame") -> None:
+    """Write a table with its index."""
+    try:
+        table.to_csv(path)
+    except OSError as error:
+        raise MeznetError(f"{path} cannot be written ({error.strerror}).") from error

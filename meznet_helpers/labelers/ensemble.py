@@ -1,0 +1,149 @@
+"""Ensembles as labelers: several nets label, one set of probabilities comes out."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers import ensemble
+from meznet_helpers.axes import unique_names
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers.base import Labeler, labeler, readable
+from meznet_helpers.predictions import Predictions
+
+
+class EnsembleLabeler(Labeler):
+    """Several labelers, combined by `meznet_helpers.ensemble.combine`.
+
+    Parameters
+    ----------
+    members : sequence of Labeler or str
+        At least two, with different names and one label space. Frameworks may differ.
+    method : str
+        A key of `meznet_helpers.ensemble.METHODS`.
+    weights : sequence of float, optional
+        One for each member.
+    name : str, optional
+        How predictions call it; ``ensemble/METHOD(MEMBER, MEMBER)`` by default.
+
+    Raises
+    ------
+    MeznetError
+        If there are fewer than two members, two of one name, or other label spaces among them; or
+        the method or the weights are wrong.
+
+    Examples
+    --------
+    >>> pair = EnsembleLabeler(["keras/MobileNet@tiny", "keras/MobileNetV2@tiny"], "geometric")
+    >>> pair.name
+    'ensemble/geometric(keras/MobileNet@tiny, keras/MobileNetV2@tiny)'
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Labeler | str],
+        method: str = "soft",
+        weights: Sequence[float] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Check the members, the method and the weights before anything is loaded."""
+        if isinstance(members, str | Labeler):
+            raise MeznetError("members must be a list of labelers or their names.")
+        self.members = [labeler(one) if isinstance(one, str) else one for one in members]
+        names = unique_names("members", [member.name for member in self.members])
+        if len(names) < 2:
+            raise MeznetError(f"members must be two labelers or more, not {len(names)}.")
+        self.labels = self.members[0].labels
+        for member in self.members:
+            if member.labels != self.labels:
+                raise MeznetError(
+                    f"members must share their labels, but {names[0]} has {self.labels.name} "
+                    f"({len(self.labels)}) and {member.name} {member.labels.name} "
+                    f"({len(member.labels)})."
+                )
+        self.method = method
+        self.weights = weights
+        self.name = name or f"ensemble/{method}({', '.join(names)})"
+        even = np.full((1, len(self.labels)), 1 / len(self.labels), np.float32)
+        self._combined([even] * len(names), ["image"])  # tries the method and the weights
+
+    def _combined(self, probs: Sequence[np.ndarray], images: Sequence[str]) -> Predictions:
+        """Combine the members' probabilities, each (images, labels)."""
+        names = [member.name for member in self.members]
+        options = {} if self.weights is None else {"weights": self.weights}
+        together = Predictions(np.stack(probs), names, images, self.labels)
+        try:
+            return ensemble.combine(together, self.method, name=self.name, **options)
+        except (TypeError, ValueError) as error:
+            said = f'The method "{self.method}" takes no weights like {self.weights!r}.'
+            raise MeznetError(said) from error
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch by all members; see `Labeler.probabilities`."""
+        names = [str(number) for number in range(len(images))]
+        return self._combined([member.serve(images) for member in self.members], names).probs[0]
+
+    def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
+        """Label images, member by member; see `Labeler.predict`.
+
+        The images are read once. Each member frees its memory before the next one loads.
+        """
+        if batch_size < 1:
+            raise MeznetError(f"batch_size is {batch_size}; it must be 1 or more.")
+        images = readable(images)
+        probs = []
+        for member in self.members:
+            try:
+                found = member.predict(images, batch_size=batch_size, progress=progress)
+            finally:
+                member.release()
+            probs.append(found.probs[0])
+        return self._combined(probs, images.names)
+
+    def release(self) -> None:
+        """Release each member."""
+        for member in self.members:
+            member.release()
+
+
+def parse(name: str) -> tuple[str, list[str]]:
+    """Take the name of an ensemble apart.
+
+    Parameters
+    ----------
+    name : str
+        ``ensemble/METHOD(NAME, NAME)``, with any white space; a name may be an ensemble's.
+
+    Returns
+    -------
+    method : str
+    members : list of str
+
+    Raises
+    ------
+    MeznetError
+        If the text is not of that form.
+
+    Examples
+    --------
+    >>> parse("ensemble/soft(keras/A@tiny, ensemble/hard(keras/B@tiny,keras/C@tiny))")
+    ('soft', ['keras/A@tiny', 'ensemble/hard(keras/B@tiny,keras/C@tiny)'])
+    """
+    found = re.fullmatch(r"ensemble/\s*([\w-]+)\s*\((.*)\)", name.strip(), re.DOTALL)
+    depth, members = 0, [""]
+    for letter in found[2] if found else "":
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            break
+        if letter == "," and not depth:
+            members.append("")
+        else:
+            members[-1] += letter
+    members = [member.strip() for member in members]
+    if depth or not all(members):
+        raise MeznetError(
+            f'"{name}" is no name of an ensemble; one looks like '
+            '"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)".'
+        )
+    return found[1], members

@@ -1,0 +1,196 @@
+"""Classification nets of timm as labelers, each with the preprocessing that timm gives it."""
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+
+from meznet_helpers import labels as spaces
+from meznet_helpers import profile
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers.base import Labeler, living
+from meznet_helpers.labels import LabelSpace
+
+
+class TimmLabeler(Labeler):
+    """A classification net of timm with its own preprocessing.
+
+    The net is looked up and built at the first prediction. Weights come from the hub, or from
+    its cache on this machine.
+
+    Parameters
+    ----------
+    net : str
+        A name of ``timm.list_models()``, with or without the tag of its weights:
+        ``"resnet18"``, ``"resnet18.a1_in1k"``.
+    labels : LabelSpace, optional
+        What the outputs stand for: ImageNet's 1,000 labels, or those of weights of your own.
+    name : str, optional
+        How predictions call it; ``timm/NET@imagenet`` by default.
+    **options
+        Arguments of ``timm.create_model`` that JSON can carry, such as `pad_type`, `bn_eps` or
+        `pretrained_cfg_overlay`, whose key ``file`` names weights on this machine (safetensors,
+        or torch files without code).
+
+    Examples
+    --------
+    >>> net = TimmLabeler("resnet18")
+    >>> net.name, net.framework, net.labels
+    ('timm/resnet18@imagenet', 'torch', LabelSpace('imagenet', 1000 labels))
+    """
+
+    framework = "torch"
+
+    def __init__(
+        self, net: str, *, labels: LabelSpace | None = None, name: str | None = None, **options: Any
+    ) -> None:
+        """Keep the name; nothing is loaded yet."""
+        self.net = net
+        self.name = name or f"timm/{net}@imagenet"
+        self.labels = spaces.imagenet() if labels is None else labels
+        self.options = options
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the arguments; see `Labeler.recipe`."""
+        about = {"net": self.net, "name": self.name, "labels": dataclasses.asdict(self.labels)}
+        return about | self.options
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> "TimmLabeler":
+        """Make a labeler of such arguments."""
+        return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The net, with weights, in evaluation mode (``torch.nn.Module``)."""
+        return build(self.net, len(self.labels), self.options).to(_device())
+
+    @functools.cached_property
+    def transform(self) -> Any:
+        """What timm does to a Pillow image before the net sees it (a callable)."""
+        model = self.model  # it is refused here before timm is imported
+        import timm
+
+        config = timm.data.resolve_model_data_config(model)
+        return timm.data.create_transform(**config, is_training=False)
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch; see `Labeler.probabilities`."""
+        if not images:
+            return np.zeros((0, len(self.labels)), np.float32)
+        return self.outputs(np.stack([self.transform(Image.fromarray(one)) for one in images]))
+
+    def outputs(self, batch: np.ndarray) -> np.ndarray:
+        """Run the net on input that is prepared already.
+
+        Parameters
+        ----------
+        batch : ndarray, shape (images, 3, height, width), float32
+
+        Returns
+        -------
+        ndarray, shape (images, labels), float32
+        """
+        model = self.model
+        import torch
+
+        with torch.inference_mode():
+            scores = model(torch.from_numpy(batch).to(_device())).float()
+            return scores.softmax(1).cpu().numpy()
+
+    def release(self) -> None:
+        """Forget the net and free its memory; the next prediction builds it again."""
+        self.__dict__.pop("transform", None)
+        self.__dict__.pop("model", None)
+        super().release()
+
+
+def build(net: str, outputs: int, options: dict[str, Any]) -> Any:
+    """Build a net of timm and load its weights.
+
+    Parameters
+    ----------
+    net : str
+        A name of ``timm.list_models()``, with or without a tag.
+    outputs : int
+        Number of labels; other nets are refused before anything is downloaded.
+    options : dict
+        Further arguments of ``timm.create_model``.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    MeznetError
+        If timm has no such net, it has other labels or no weights, or the weights can't be had.
+    """
+    if "tensorflow" in living():
+        raise MeznetError(f"{net} needs torch, but TensorFlow lives here; predict() has a worker.")
+    import timm
+
+    config = _config(net)
+    config |= options.get("pretrained_cfg_overlay") or {}
+    if not any(config.get(key) for key in ("file", "hf_hub_id", "url")):
+        raise MeznetError(f"timm has no weights for {net}; see timm.list_models(pretrained=True).")
+    found = config.get("num_classes", outputs)
+    if found != outputs:
+        raise MeznetError(
+            f"timm's {net} has {found} outputs and not one for each of the {outputs} labels; "
+            "choose another net or tag."
+        )
+    try:
+        with _offline() if profile.offline() else contextlib.nullcontext():
+            return timm.create_model(net, pretrained=True, num_classes=outputs, **options).eval()
+    except Exception as error:  # of the hub, the file, or the options, each of its own kind
+        if profile.offline() and isinstance(error, OSError) and not config.get("file"):
+            raise MeznetError(
+                f"The weights of {net} are not on this machine and MEZNET_OFFLINE is on; unset "
+                "the variable to download them once."
+            ) from error
+        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise MeznetError(f"timm's {net} can't be built with its weights: {why}.") from error
+
+
+def _config(net: str) -> dict[str, Any]:
+    """Return what timm says of a net's weights."""
+    import timm
+
+    architecture = net.partition(".")[0]
+    if timm.is_model(architecture):
+        known = {architecture, *timm.list_models(f"{architecture}.*", pretrained=True)}
+        if net in known:
+            config = timm.get_pretrained_cfg(net)
+            return {} if config is None else vars(config).copy()
+    else:
+        known = {*timm.list_models(), *timm.list_models(pretrained=True)}
+    near = difflib.get_close_matches(net, sorted(known), n=3, cutoff=0.5) or sorted(known)[:3]
+    raise MeznetError(f'timm has no net "{net}"; did you mean {" or ".join(near)}?')
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the hub and torch's downloader off the network; what is cached is found."""
+    import huggingface_hub
+    import torch
+
+    with (
+        mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+        mock.patch.object(torch.hub, "download_url_to_file", side_effect=OSError("offline")),
+        mock.patch("timm.models._hub.download_url_to_file", side_effect=OSError("offline")),
+    ):
+        yield

@@ -1,0 +1,191 @@
+"""A labeler in a process of its own, for a framework that can't live beside another.
+
+The two processes talk in frames: a length of eight bytes, then an ``.npz`` file of plain arrays.
+Nothing is pickled, and the caller's ``__main__`` is not imported again. The worker ends when its
+standard input does, so it never outlives its caller.
+"""
+
+import contextlib
+import functools
+import importlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from typing import IO
+
+import numpy as np
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers.base import Labeler
+
+
+class Worker:
+    """A process that makes a labeler of its recipe and labels what it is sent.
+
+    Parameters
+    ----------
+    labeler : Labeler
+        It is not used itself, but for its name, class and recipe.
+
+    Raises
+    ------
+    MeznetError
+        If the labeler has no recipe, or its class can't be imported.
+
+    Examples
+    --------
+    >>> from meznet_helpers.labelers import labeler
+    >>> worker = Worker(labeler("keras/MobileNetV2@tiny"))
+    >>> worker.probabilities([np.zeros((64, 64, 3), np.uint8)]).shape
+    (1, 200)
+    >>> worker.end()
+    """
+
+    def __init__(self, labeler: Labeler) -> None:
+        """Start the process; it loads the network when it gets the first images."""
+        self.name = labeler.name
+        kind, recipe = type(labeler), labeler.recipe()
+        if kind.__module__ == "__main__" or "." in kind.__qualname__:
+            raise MeznetError(
+                f"{self.name} needs a worker process, which can't import {kind.__qualname__}; "
+                "define the class at the top of a module."
+            )
+        about = {"module": kind.__module__, "kind": kind.__name__, "recipe": recipe}
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (_end closes it)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, self.name],  # the name is for lists of processes
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if _on_terminal() else self._log,  # bars of downloads are to be seen
+            start_new_session=True,  # Ctrl+C is for the caller, who then ends the worker
+        )
+        self._end = weakref.finalize(self, _end, self._process, self._log)
+        with contextlib.suppress(OSError):  # if it is gone already, the first images tell
+            _send(self._process.stdin, about=np.array(json.dumps(about, default=str)))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be sent images."""
+        return self._end.alive and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch; see `Labeler.probabilities`.
+
+        Raises
+        ------
+        MeznetError
+            With the worker's own sentence, or because the process has ended.
+        """
+        try:
+            _send(self._process.stdin, *images)
+            answer = _receive(self._process.stdout)
+        except (OSError, ValueError):  # the pipe is broken, or closed here
+            answer = None
+        except BaseException:
+            self.end()
+            raise
+        if answer is None:
+            raise MeznetError(self._last_words())
+        if "error" in answer:
+            raise MeznetError(str(answer["error"]))
+        return answer["probs"]
+
+    def end(self) -> None:
+        """End the process and free its memory; nothing happens if it has ended."""
+        self._end()
+
+    def _last_words(self) -> str:
+        """Say in one sentence how the process ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        code, said = self._process.returncode, []
+        if not self._log.closed:
+            self._log.seek(0)
+            said = self._log.read().decode(errors="replace").split("\n")
+        said = [" ".join(line.split()) for line in said if line.strip()]
+        self.end()
+        how = f"exit status {code}"
+        if code is not None and code < 0:
+            how = signal.Signals(-code).name
+        about = f": {said[-1].rstrip('.')}" if said else ""
+        hint = "; there may be too little memory for it" if how == "SIGKILL" else ""
+        return f"The worker process of {self.name} ended in the middle ({how}){about}{hint}."
+
+
+def _end(process: subprocess.Popen, log: IO[bytes]) -> None:
+    """Kill a worker, which has nothing to lose, and close its pipes."""
+    with contextlib.suppress(OSError), process:
+        process.kill()
+    log.close()
+
+
+def _on_terminal() -> bool:
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
+
+
+def _send(pipe: IO[bytes], *arrays: np.ndarray, **named: np.ndarray) -> None:
+    """Write arrays as one frame."""
+    content = io.BytesIO()
+    np.savez(content, *arrays, **named)
+    pipe.write(len(content.getbuffer()).to_bytes(8, "little"))
+    pipe.write(content.getbuffer())
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> dict[str, np.ndarray] | None:
+    """Read one frame, by name; None where there is no whole one any more."""
+    size = int.from_bytes(pipe.read(8), "little")
+    content = pipe.read(size)
+    if not size or len(content) < size:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@functools.cache
+def _made(about: str) -> Labeler:
+    """Make the labeler of the first frame."""
+    found = json.loads(about)
+    kind = getattr(importlib.import_module(found["module"]), found["kind"])
+    return kind.from_recipe(found["recipe"])
+
+
+def _answer(about: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Label images, or say in one sentence why not."""
+    try:
+        return {"probs": _made(about).probabilities(images)}
+    except MeznetError as error:
+        return {"error": np.array(str(error))}
+    except Exception as error:
+        text = " ".join(str(error).split()).rstrip(".")
+        why = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return {"error": np.array(f"The worker process of {sys.argv[1]} failed ({why}).")}
+
+
+def _main() -> None:
+    """Answer frames until there are no more."""
+    frames, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # what a library prints goes to standard error, not between the frames
+    with contextlib.suppress(BrokenPipeError):
+        first = _receive(frames)
+        while (images := _receive(frames)) is not None:
+            _send(answers, **_answer(str(first["about"]), list(images.values())))
+    os._exit(0)  # at once, without the farewells of the frameworks
+
+
+if __name__ == "__main__":
+    _main()
