@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from meznet_helpers import plots
+from meznet_helpers import calibration, plots
 from meznet_helpers.backbones import MODES, scale
 from meznet_helpers.images import Images
 from meznet_helpers.published import keras_applications
@@ -149,3 +149,64 @@ def test_spell_of_the_reference():
 
 def test_short():
     assert plots.short("keras/MobileNetV2@imagenet") == plots.short("MobileNetV2") == "MobileNetV2"
+
+
+# ---- ensembles
+
+
+@pytest.fixture
+def gained():
+    rows = [("keras/A@tiny", 0, 0, 0), ("soft", 0.02, 0.01, 0.04), ("borda", -0.03, -0.05, -0.01)]
+    rows.append(("median", 0.01, -0.01, 0.02))
+    return pd.DataFrame(rows, columns=["model", "gain", "gain_low", "gain_high"]).assign(n=1234)
+
+
+def test_gains_have_their_intervals_and_say_by_color_what_is_sure(gained):
+    axis = drawn(plots.gains(gained, "keras/A@tiny")).axes[0]
+    assert axis.get_xlabel() == "points of top-1 accuracy gained on A, n = 1,234"
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["median", "borda", "soft"]  # the first on top
+    colors = {}
+    for name, container in zip(names, axis.containers, strict=True):
+        row = gained.set_index("model").loc[name]
+        (segment,) = container.lines[2][0].get_segments()
+        expected = [100 * row["gain_low"], 100 * row["gain_high"]]
+        np.testing.assert_allclose(segment[:, 0], expected)
+        assert container.lines[0].get_xdata()[0] == pytest.approx(100 * row["gain"])
+        colors[name] = to_hex(container.lines[0].get_color())
+    assert len(set(colors.values())) == 3 and colors["median"] == to_hex("0.55")
+
+
+def test_by_size_draws_every_ensemble_and_the_means():
+    table = pd.DataFrame({"nets": [1, 1, 2], "accuracy": [0.1, 0.3, 0.35]})
+    dots, mean, best = drawn(plots.by_size(table)).axes[0].lines
+    np.testing.assert_allclose(dots.get_xydata(), [[1, 0.1], [1, 0.3], [2, 0.35]])
+    np.testing.assert_allclose(mean.get_xydata(), [[1, 0.2], [2, 0.35]])
+    np.testing.assert_allclose(best.get_xydata(), [[1, 0.3], [2, 0.35]])
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_reliability_draws_a_panel_for_each(count):
+    rng = np.random.default_rng(0)
+    curves = {
+        f"keras/N{i}@tiny": calibration.reliability(
+            rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
+        )
+        for i in range(count)
+    }
+    figure = drawn(plots.reliability(curves))
+    assert [axis.get_title() for axis in figure.axes] == [f"N{i}" for i in range(count)]
+    for axis, table in zip(figure.axes, curves.values(), strict=True):
+        (container,) = axis.containers
+        dots = np.array(container.lines[0].get_xydata(), float)
+        np.testing.assert_allclose(dots, table[["confidence", "accuracy"]].to_numpy())
+        ends = np.array([s[:, 1] for s in container.lines[2][0].get_segments()], float)
+        np.testing.assert_allclose(ends, table[["low", "high"]].to_numpy(float))
+
+
+def test_pairs_show_each_pair_once():
+    names = ["keras/A@tiny", "keras/B@tiny", "keras/C@tiny"]
+    values = [[1, 0.25, 0.5], [0.25, 1, 0.75], [0.5, 0.75, 1]]
+    axis = drawn(plots.pairs(pd.DataFrame(values, names, names), "r")).axes[0]
+    assert sorted(text.get_text() for text in axis.texts) == ["0.25", "0.50", "0.75"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["A", "B", "C"]

@@ -172,3 +172,42 @@ def test_an_image_name_cannot_leave_its_attribute():
     (image,) = parsed(shown)[0].xpath("//img")
     assert image.get("alt") == f"The picture {name}, labeled below"
     assert image.get("onerror") is None
+
+
+# ---- ensembles
+
+
+def test_gains_in_points_with_interval_and_p():
+    rows = [
+        ("keras/A@tiny", 0.36, 0.35, 0.37, 0, 0, 0, 1, 2.7, 0.076),
+        (EVIL, 0.38, 0.37, 0.39, 0.02, 0.01, 0.03, 1e-7, 2.6, 0.1),
+        ("soft", 0.36, 0.35, 0.37, 0, -0.01, 0.01, 1, 2.6, 0.1),
+    ]
+    columns = [
+        "model",
+        "accuracy",
+        "low",
+        "high",
+        "gain",
+        "gain_low",
+        "gain_high",
+        "p",
+        "log_loss",
+        "ece",
+    ]
+    page, heads, body = parsed(
+        tables.gains(pd.DataFrame(rows, columns=columns).assign(n=5000), "Gains")
+    )
+    assert heads == ["model", "n", "top-1", "gain", "p", "log loss", "ECE"]
+    assert body[0] == ["A", "5,000", "36.0% (35.0 to 37.0)", "-", "1.0000", "2.70", "0.076"]
+    assert body[1][3:5] == ["+2.0 (+1.0 to +3.0)", "< 0.0001"]
+    assert body[2][3] == "+0.0 (-1.0 to +1.0)"  # the same accuracy, by other images
+    assert not page.xpath("//script")
+
+
+def test_bookkeeping_of_hits_and_words():
+    row = {"model": "keras/A@tiny", "n": 2000, "hits": 1200, "rows": 1500, "false_rows": 281}
+    row |= {"weight": 0.637, "weight_by_words": 0.538}
+    _, heads, body = parsed(tables.bookkeeping(pd.DataFrame([row]), "Hits"))
+    assert heads[2:5] == ["hits", "rows by words", "of these, false"]
+    assert body == [["A", "2,000", "1,200", "1,500", "281", "63.7%", "53.8%"]]

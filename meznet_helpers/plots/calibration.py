@@ -1,0 +1,91 @@
+"""Pictures of probabilities: whether they keep their word, and how alike two nets err."""
+
+from typing import TYPE_CHECKING
+
+from meznet_helpers.plots.style import WIDTH, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
+    """Draw accuracy against confidence, a panel for each model.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        Name of the model -> table as `meznet_helpers.calibration.reliability` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Dots on the diagonal keep their word; below it, the model is too confident.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from meznet_helpers import calibration
+    >>> table = calibration.reliability(np.array([[0.7, 0.3], [0.8, 0.2]]), [0, 1])
+    >>> reliability({"net": table}).axes[0].get_title()
+    'net'
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    columns = min(len(tables), 4)
+    rows = -(-len(tables) // columns)
+    side = WIDTH / columns
+    with sns.axes_style("whitegrid"):
+        figure, axes = plt.subplots(
+            rows, columns, squeeze=False, sharex=True, sharey=True,
+            figsize=(WIDTH, rows * side + 0.4), layout="constrained",
+        )  # fmt: skip
+    for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
+        table = table[table["n"] > 0]
+        ends = (table["accuracy"] - table["low"], table["high"] - table["accuracy"])
+        axis.plot([0, 1], [0, 1], color="0.5", linewidth=1)
+        axis.errorbar(table["confidence"], table["accuracy"], yerr=ends, fmt="o", markersize=4)
+        axis.set_title(short(name), fontsize=9)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    for axis in axes.flat[len(tables) :]:
+        axis.remove()
+    figure.supxlabel("probability of the first label", fontsize=9)
+    figure.supylabel("share of them that are right", fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def pairs(table: "pd.DataFrame", title: str) -> "Figure":
+    """Draw a number for each pair of models.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Models as index and columns, such as `meznet_helpers.diversity.error_correlation` gives.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> names = ["keras/A@tiny", "keras/B@tiny"]
+    >>> pairs(pd.DataFrame([[1, 0.5], [0.5, 1]], names, names), "r").axes[0].get_title()
+    'r'
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import seaborn as sns
+
+    side = min(WIDTH, 2 + 0.8 * len(table))
+    figure, axis = plt.subplots(figsize=(side, 0.75 * side), layout="constrained")
+    shown = table.rename(index=short, columns=short)
+    upper = np.triu(np.ones(table.shape, bool))  # each pair once, no model with itself
+    sns.heatmap(shown, mask=upper, annot=True, fmt=".2f", cmap="crest", cbar=False, ax=axis)
+    axis.set_title(title, fontsize=10)
+    axis.set(xlabel="", ylabel="")
+    plt.close(figure)
+    return figure

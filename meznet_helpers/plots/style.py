@@ -1,0 +1,16 @@
+"""What all pictures share."""
+
+import re
+
+WIDTH = 8.0  # inches; the text column of the page
+
+
+def short(name: str) -> str:
+    """Leave framework and tag out of a backbone's name, for an axis or a table.
+
+    Examples
+    --------
+    >>> short("keras/MobileNetV2@tiny")
+    'MobileNetV2'
+    """
+    return re.sub(r"^\w+/|@\w+$", "", name)

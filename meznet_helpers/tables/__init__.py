@@ -1,0 +1,18 @@
+"""Every great-tables table of the book. Names that a file or a user chose are escaped."""
+
+from meznet_helpers.tables.accuracies import accuracy, bookkeeping, gains, percent, shares
+from meznet_helpers.tables.base import plain
+from meznet_helpers.tables.labels import labels_beside
+from meznet_helpers.tables.nets import cost, published
+
+__all__ = [
+    "accuracy",
+    "bookkeeping",
+    "cost",
+    "gains",
+    "labels_beside",
+    "percent",
+    "plain",
+    "published",
+    "shares",
+]
