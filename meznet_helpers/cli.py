@@ -69,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="one folder of images per label, called by its id or name; or tiny-imagenet-200",
     )
+    evaluate.add_argument(
+        "--tables",
+        action="store_true",
+        help="label tiny-imagenet-200 anew and compare with the bundled predictions",
+    )
     evaluate.add_argument("--json", action="store_true", help="JSON instead of two CSV tables")
     evaluate.add_argument(
         "--confusion", metavar="FILE.csv", help="write the whole confusion matrix, by label id"

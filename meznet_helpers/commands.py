@@ -68,13 +68,13 @@ def evaluate(args: argparse.Namespace) -> int:
     Parameters
     ----------
     args : Namespace
-        model (list of str or None), ensemble (str or None), data (str), json (bool), confusion
-        (str or None).
+        model (list of str or None), ensemble (str or None), data (str), tables (bool), json
+        (bool), confusion (str or None).
 
     Returns
     -------
     int
-        0, or 1 if some images could not be read, 2 if none could.
+        0, or 1 if some images could not be read or a table does not agree, 2 if no image could.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
     from meznet_helpers.evaluate import accuracy, rank_of_truth
 
+    if args.tables:
+        return _tables(args)
     if args.confusion and not Path(args.confusion).absolute().parent.is_dir():
         raise MeznetError(f"--confusion: {Path(args.confusion).parent} is no folder.")
     models = nets(args.model, args.ensemble)
@@ -242,6 +244,21 @@ def mixed_up(counts: "np.ndarray", labels: "LabelSpace") -> "pd.DataFrame":
             "count": wrong[truth, predicted],
         }
     )
+
+
+def _tables(args: argparse.Namespace) -> int:
+    """Write whether the bundled predictions agree with those computed anew."""
+    from meznet_helpers import validation
+
+    if args.model or args.ensemble or args.confusion:
+        raise MeznetError("--tables compares what the repository holds; it takes --data alone.")
+    images, _ = validation.read(args.data)
+    table = validation.compare(images)
+    if args.json:
+        print(_json(table))
+    else:
+        table.to_csv(sys.stdout, index=False, float_format="%.4f")
+    return 0 if table["agree"].all() else 1
 
 
 def _predict(net: "Labeler", images: "Images") -> "Predictions":

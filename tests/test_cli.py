@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from meznet_helpers import __version__, cli, labelers, store
+from meznet_helpers import __version__, cli, labelers, store, validation
 from meznet_helpers import site as sites
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
@@ -476,3 +477,25 @@ def test_a_reader_that_has_seen_enough():
     err = running.stderr.read()
     running.stderr.close()
     assert (running.wait(60), err) == (0, b"")
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_evaluate_tables(agree, monkeypatch, tmp_path, capsys):
+    row = {"model": "a", "condition": "own, bilinear", "n": 3, "furthest": 0.25, "same": 1.0}
+    row["agree"] = agree
+    monkeypatch.setattr(validation, "read", lambda folder: (f"images of {folder}", None))
+    monkeypatch.setattr(
+        validation, "compare", lambda images: pd.DataFrame([row | {"model": images}])
+    )
+    argv = ("evaluate", "--tables", "--data", tmp_path)
+    status, out, err = run(capsys, *argv)
+    assert (status, err) == (0 if agree else 1, [])
+    (found,) = tables(out)[0]
+    assert found["model"] == f"images of {tmp_path}" and found["agree"] == str(agree)
+    assert json.loads(run(capsys, *argv, "--json")[1])[0]["agree"] is agree
+
+
+def test_evaluate_tables_of_a_folder_or_a_model_that_it_does_not_take(tmp_path, capsys):
+    one_line(capsys, "has no val/val_annotations.txt", "evaluate", "--tables", "--data", tmp_path)
+    argv = ("evaluate", "--tables", "--data", tmp_path, "--model", "keras/MobileNet")
+    one_line(capsys, "it takes --data alone", *argv)

@@ -46,7 +46,6 @@ INDIRECT = {
     "sphinx-book-theme": "Sphinx loads it by name: the looks of the site",
     "sphinx-copybutton": "Sphinx loads it by name: the copy buttons",
     "sphinx-design": "Sphinx loads it by name: tabs and folded blocks",
-    "timm": "labels.py reads ImageNet's names and definitions from its wheel",
 }
 
 # An arrow points down only: a module imports from its own row and from the rows above it.

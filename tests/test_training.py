@@ -441,7 +441,7 @@ def test_export(training, finished, tmp_path, monkeypatch):
     exporting = script("export_keras", train_keras=training)
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
     monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
-    monkeypatch.setattr(exporting, "ENLARGED", (1,))
+    monkeypatch.setattr(exporting, "ENLARGED", (0,))
     (tmp_path / "models").mkdir()
 
     exporting.export("Small", finished.images, finished.out)
@@ -487,9 +487,9 @@ def test_the_input_size_is_the_best_of_those_tried(training, finished, tmp_path,
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
     monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
     monkeypatch.setattr(
-        exporting, "ranks", lambda net, _, images, truth: np.full(len(truth), abs(net.size - 36))
+        exporting, "ranks", lambda net, _, images, truth: np.full(len(truth), abs(net.size - 64))
     )
     (tmp_path / "models").mkdir()
     exporting.export("Small", finished.images, finished.out)
     facts = json.loads((tmp_path / "models/Small/net.json").read_text(encoding="utf-8"))
-    assert facts["size"] == 36
+    assert facts["size"] == 64

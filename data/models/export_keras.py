@@ -22,7 +22,7 @@ from meznet_helpers.backbones import Backbone
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
 from meznet_helpers.validation import read
 
-ENLARGED = (1, 9 / 8, 5 / 4)  # input sizes to choose from, in sizes of the training
+ENLARGED = (0, 32, 64)  # input sizes to choose from, in pixels above the size of the training
 
 CARD = """# keras/{name}@tiny
 
@@ -109,7 +109,7 @@ def export(name: str, images: Path, out: Path) -> None:
     x, y = load_images(images, out / "cache")
     _, held_out = split(y)
     tried = {}
-    for size in (int(factor * recipe.size) for factor in ENLARGED):
+    for size in (recipe.size + more for more in ENLARGED):
         net = dataclasses.replace(backbone, size=size)
         found = ranks(net, full, list(x[held_out]), y[held_out])
         tried[size] = float(evaluate.hits(found, 1).mean())

@@ -185,12 +185,9 @@ def _device() -> str:
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
     """Keep the hub and torch's downloader off the network; what is cached is found."""
-    import huggingface_hub
-    import torch
-
     with (
-        mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
-        mock.patch.object(torch.hub, "download_url_to_file", side_effect=OSError("offline")),
+        mock.patch("huggingface_hub.constants.HF_HUB_OFFLINE", True),
+        mock.patch("torch.hub.download_url_to_file", side_effect=OSError("offline")),
         mock.patch("timm.models._hub.download_url_to_file", side_effect=OSError("offline")),
     ):
         yield
