@@ -209,4 +209,5 @@ def test_pairs_show_each_pair_once():
     values = [[1, 0.25, 0.5], [0.25, 1, 0.75], [0.5, 0.75, 1]]
     axis = drawn(plots.pairs(pd.DataFrame(values, names, names), "r")).axes[0]
     assert sorted(text.get_text() for text in axis.texts) == ["0.25", "0.50", "0.75"]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["A", "B", "C"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["A", "B"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["B", "C"]

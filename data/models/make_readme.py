@@ -1,18 +1,13 @@
 """Write README.md of this folder: the table of nets, and the plain mean of all of them.
 
-python data/models/make_readme.py --images tiny-imagenet-200
+python data/models/make_readme.py
 """
 
-import argparse
 from pathlib import Path
 
-import numpy as np
-
-from meznet_helpers import evaluate
-from meznet_helpers.labelers import labeler
+from meznet_helpers import ensemble, evaluate, validation
 from meznet_helpers.plots import short
 from meznet_helpers.published import tiny_nets
-from meznet_helpers.validation import read
 
 TEXT = """# Nets trained by this project
 
@@ -48,20 +43,17 @@ def cell(hits: int, n: int) -> str:
 
 
 def main() -> None:
-    """Label the validation images with every net and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    images, truth = read(parser.parse_args().images)
-    nets, rows, probs = tiny_nets(), [], []
-    for net in nets.itertuples():
-        probs.append(labeler(net.model).predict(images, batch_size=250, progress=True).probs[0])
-        rows.append(
-            f"| [{net.model}]({short(net.model)}/README.md) | {net.mode} | {net.size}"
-            f" | {net.parameters:.2f} M"
-            f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
-        )
-    ranks = evaluate.rank_of_truth(np.stack([*probs, np.mean(probs, 0)]), truth)
-    mean, best = ranks[-1], ranks[int(nets["hits1"].argmax())]
+    """Read cards and predictions, and write the page."""
+    nets, (predictions, truth) = tiny_nets(), validation.tables()
+    rows = [
+        f"| [{net.model}]({short(net.model)}/README.md) | {net.mode} | {net.size}"
+        f" | {net.parameters:.2f} M"
+        f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
+        for net in nets.itertuples()
+    ]
+    mean = evaluate.rank_of_truth(ensemble.soft(predictions.probs), truth)
+    best = predictions.select(models=nets.loc[nets["hits1"].idxmax(), "model"])
+    best = evaluate.rank_of_truth(best.probs[0], truth)
     hits1, hits5 = (int(evaluate.hits(mean, k).sum()) for k in (1, 5))
     n = len(truth)
     rows.append(f"| All, mean | | | | | {cell(hits1, n)} | {cell(hits5, n)} |")

@@ -33,7 +33,7 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    columns = min(len(tables), 4)
+    columns = min(len(tables), 3)
     rows = -(-len(tables) // columns)
     side = WIDTH / columns
     with sns.axes_style("whitegrid"):
@@ -82,10 +82,11 @@ def pairs(table: "pd.DataFrame", title: str) -> "Figure":
 
     side = min(WIDTH, 2 + 0.8 * len(table))
     figure, axis = plt.subplots(figsize=(side, 0.75 * side), layout="constrained")
-    shown = table.rename(index=short, columns=short)
-    upper = np.triu(np.ones(table.shape, bool))  # each pair once, no model with itself
+    shown = table.rename(index=short, columns=short).iloc[1:, :-1]
+    upper = np.triu(np.ones(shown.shape, bool), 1)  # each pair once, no model with itself
     sns.heatmap(shown, mask=upper, annot=True, fmt=".2f", cmap="crest", cbar=False, ax=axis)
     axis.set_title(title, fontsize=10)
+    axis.tick_params(axis="x", rotation=30)
     axis.set(xlabel="", ylabel="")
     plt.close(figure)
     return figure
