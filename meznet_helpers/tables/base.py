@@ -31,6 +31,7 @@ HEADINGS = {
     "gain": "gain",
     "log_loss": "log loss",
     "ece": "ECE",
+    "ms_per_point": "ms per point",
     "rows": "rows by words",
     "false_rows": "of these, false",
     "weight": "weight by id",
