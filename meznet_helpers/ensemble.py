@@ -88,7 +88,8 @@ def hard(probs: np.ndarray, weights: ArrayLike | None = None, k: int = 1) -> np.
         raise MeznetError(f"k must be a whole number from 1 on, not {k!r}.")
     probs = three_axes(probs)
     votes = _points(probs, np.ones(min(k, probs.shape[2])), weights)
-    return to_one(to_one(votes, axis=1) + TIE * soft(probs, weights), axis=1)
+    votes += TIE * votes.sum(axis=1, keepdims=True) * soft(probs, weights)
+    return to_one(votes, axis=1)
 
 
 def geometric(probs: np.ndarray, weights: ArrayLike | None = None) -> np.ndarray:
@@ -290,10 +291,8 @@ def _weighted(scores: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
 def _points(probs: np.ndarray, points: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
     """Average over the models what each label gets for its rank, the first len(points) ranks."""
     labels, points = probs.shape[2], points.astype(np.float32)
-    scores = np.zeros(probs.shape[1:], np.float32)
+    scores, rows = np.zeros(probs.shape[1:], np.float32), np.arange(probs.shape[1])[:, None]
     for each, part in zip(probs, shares(weights, len(probs), labels), strict=True):
         top = top_indices(each, len(points))
-        given = np.zeros_like(scores)
-        np.put_along_axis(given, top, points[None], axis=1)
-        scores += part * given
+        scores[rows, top] += points * np.broadcast_to(part, labels)[top]
     return scores

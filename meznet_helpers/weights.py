@@ -95,8 +95,9 @@ def to_one(values: np.ndarray, axis: int = 0) -> np.ndarray:
     [[0.25, 0.75], [0.5, 0.5]]
     """
     sums = values.sum(axis=axis, keepdims=True)
-    equal = np.full_like(values, 1 / values.shape[axis])
-    return np.divide(values, sums, out=equal, where=sums != 0)
+    if not sums.all():  # a mask for every division would take longer than the division
+        values, sums = np.where(sums == 0, 1, values), np.where(sums == 0, values.shape[axis], sums)
+    return (values / sums).astype(values.dtype, copy=False)
 
 
 def truth_probs(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
