@@ -246,11 +246,11 @@ def test_a_class_that_cannot_be_imported(elsewhere):
 def test_release_ends_it(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
-    pid = net._worker.pid
-    assert psutil.pid_exists(pid)
+    process = net._worker  # held, so that it does not end for want of a holder
+    assert psutil.pid_exists(process.pid)
     net.release()
     net.release()
-    assert not psutil.pid_exists(pid) and net._worker is None
+    assert not psutil.pid_exists(process.pid) and net._worker is None
 
 
 def test_it_ends_with_its_labeler(odd, elsewhere):
