@@ -213,11 +213,10 @@ def confusion(predictions: "Predictions", truth: "np.ndarray") -> "np.ndarray":
     >>> confusion(two, [0, 0]).tolist()
     [[1, 1], [0, 0]]
     """
-    import numpy as np
+    from sklearn.metrics import confusion_matrix
 
-    counts = np.zeros((len(predictions.labels),) * 2, np.int64)
-    np.add.at(counts, (truth, predictions.probs[0].argmax(axis=1)), 1)
-    return counts
+    guesses = predictions.probs[0].argmax(axis=1)
+    return confusion_matrix(truth, guesses, labels=range(len(predictions.labels)))
 
 
 def mixed_up(counts: "np.ndarray", labels: "LabelSpace") -> "pd.DataFrame":

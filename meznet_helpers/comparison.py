@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meznet_helpers import calibration, ensemble, evaluate
+from meznet_helpers.axes import positions
 from meznet_helpers.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def against(
     [['a', 0.5, 0.0], ['b', 1.0, 0.5]]
     """
     ranks = evaluate.rank_of_truth(predictions.probs, truth)
-    base = evaluate.rank_of_truth(predictions.select(models=[model]).probs, truth)[0]
+    (place,), _ = positions("model", [model], predictions.models)
+    base = ranks[place]
     table = evaluate.accuracy(ranks, 1, models=predictions.models).drop(columns="k")
     gains = [evaluate.paired_difference(one, base, seed=seed) for one in ranks]
     table[["gain", "gain_low", "gain_high"]] = gains

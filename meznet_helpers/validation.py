@@ -14,6 +14,7 @@ import numpy as np
 
 from meznet_helpers import labels, profile, spell, store
 from meznet_helpers.axes import positions
+from meznet_helpers.backbones import backbone
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, read_many
 from meznet_helpers.labelers import labeler
@@ -134,8 +135,7 @@ def file(model: str, condition: str) -> Path:
     >>> file("keras/MobileNet@tiny", "own, bilinear").name
     'MobileNet.safetensors.gz'
     """
-    name = model.split("/")[-1].split("@")[0]
-    return folder() / FOLDERS[condition] / f"{name}.safetensors.gz"
+    return folder() / FOLDERS[condition] / f"{backbone(model).application}.safetensors.gz"
 
 
 def table(model: str, condition: str = "own, bilinear") -> Predictions:
@@ -200,8 +200,7 @@ def tables(
     """
     if part not in (None, "fit", "judge"):
         raise MeznetError(f'No part "{part}"; choose "fit" or "judge".')
-    first, *others = [table(model, condition) for model in models()]
-    predictions = first.join(*others)
+    predictions = Predictions.join(*(table(model, condition) for model in models()))
     rows = split().loc[list(predictions.images)]
     if part:
         rows = rows[rows["part"] == part]

@@ -1,5 +1,6 @@
 """Tables of accuracies, with n and their intervals."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from meznet_helpers.plots.style import short
@@ -68,11 +69,7 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     shown["model"] = shown["model"].map(short)
     for column, heading in hits.items():
         low, high = wilson(table[column].to_numpy(), table[n].to_numpy())
-        share = table[column] / table[n]
-        shown[heading] = [
-            f"{a:.1%} ({100 * b:.1f} to {100 * c:.1f})"
-            for a, b, c in zip(share, low, high, strict=True)
-        ]
+        shown[heading] = _with_interval(table[column] / table[n], low, high)
     table = plain(shown.rename(columns={n: "n"}), title).fmt_integer("n")
     return (
         table.fmt_number("parameters", decimals=2, pattern="{x} M")
@@ -129,10 +126,7 @@ def gains(table: "pd.DataFrame", title: str) -> "GT":
     >>> "+2.0 (+1.0 to +3.0)" in gains(pd.DataFrame([row]), "Gains").as_raw_html()
     True
     """
-    top1 = [
-        f"{a:.1%} ({100 * b:.1f} to {100 * c:.1f})"
-        for a, b, c in zip(table["accuracy"], table["low"], table["high"], strict=True)
-    ]
+    top1 = _with_interval(table["accuracy"], table["low"], table["high"])
     gain = [
         f"{100 * a:+.1f} ({100 * b:+.1f} to {100 * c:+.1f})" if p < 1 or b < c else "-"
         for a, b, c, p in table[["gain", "gain_low", "gain_high", "p"]].itertuples(index=False)
@@ -171,3 +165,13 @@ def bookkeeping(table: "pd.DataFrame", title: str) -> "GT":
     shown = plain(table.assign(model=table["model"].map(short)), title)
     shown = shown.fmt_integer(["n", "hits", "rows", "false_rows"])
     return shown.fmt_percent(["weight", "weight_by_words"], decimals=1)
+
+
+def _with_interval(
+    share: Iterable[float], low: Iterable[float], high: Iterable[float]
+) -> list[str]:
+    """Write shares as ``30.0% (29.1 to 30.9)``."""
+    return [
+        f"{a:.1%} ({100 * b:.1f} to {100 * c:.1f})"
+        for a, b, c in zip(share, low, high, strict=True)
+    ]
