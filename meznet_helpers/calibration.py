@@ -13,7 +13,7 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.intervals import wilson
-from meznet_helpers.truth import FLOOR, check_truth
+from meznet_helpers.truth import FLOOR, check_truth, of_truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def log_loss(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray
     np.float64(1.0397)
     """
     probs, truth = _checked(probs, truth)
-    return -np.log(np.maximum(_of_truth(probs, truth), FLOOR))
+    return -np.log(np.maximum(of_truth(probs, truth), FLOOR))
 
 
 def brier(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def brier(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray:
     [0.5, 1.125]
     """
     probs, truth = _checked(probs, truth)
-    true = _of_truth(probs, truth)
+    true = of_truth(probs, truth)
     # einsum converts a buffer at a time; squares of float32 are exact in float64
     squares = np.einsum("...l,...l->...", probs, probs, dtype=np.float64, casting="same_kind")
     return (1 - true) ** 2 + (squares - true**2)
@@ -128,7 +128,7 @@ def reliability(
     if bins < 1:
         raise MeznetError(f"bins must be 1 or more, not {bins}.")
     first = probs.argmax(axis=1)
-    confidence = _of_truth(probs, first)
+    confidence = of_truth(probs, first)
     edges = np.linspace(0, 1, bins + 1)
     place = np.searchsorted(edges[1:-1], confidence)
     full, place, n = np.unique(place, return_inverse=True, return_counts=True)
@@ -218,7 +218,7 @@ def temperature(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> float:
 
     probs, truth = _checked(probs, truth, one_model=True)
     logs = _logs(probs)
-    true = _of_truth(logs, truth)
+    true = of_truth(logs, truth)
     there = np.isfinite(true)
     if not there.any():
         raise MeznetError("probs gives every true label 0, so no temperature is better.")
@@ -274,12 +274,6 @@ def _logs(probs: np.ndarray) -> np.ndarray:
         logs = np.log(probs, dtype=np.float32)
     logs -= logs.max(axis=-1, keepdims=True)
     return logs
-
-
-def _of_truth(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the value of each image's true label, float64."""
-    column = np.take_along_axis(values, truth.reshape((1,) * (values.ndim - 2) + (-1, 1)), axis=-1)
-    return column[..., 0].astype(np.float64)
 
 
 def _probabilities(probs: np.ndarray) -> np.ndarray:

@@ -146,11 +146,10 @@ def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
     ['keras/MobileNet@tiny']
     """
     from meznet_helpers.axes import unique_names
-    from meznet_helpers.backbones import registry
     from meznet_helpers.labelers import labeler
+    from meznet_helpers.published import tiny_nets
 
-    bundled = [name for name in registry() if name.endswith("@tiny")]
-    members = [labeler(name) for name in names or (bundled if ensemble else [MODEL])]
+    members = [labeler(name) for name in names or (tiny_nets()["model"] if ensemble else [MODEL])]
     unique_names("models", [member.name for member in members])
     if ensemble is None:
         return members

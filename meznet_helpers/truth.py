@@ -51,6 +51,27 @@ def check_truth(
     return probs, truth.astype(np.int64)
 
 
+def of_truth(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the value of each image's true label.
+
+    Parameters
+    ----------
+    values : ndarray, shape (models, images, labels) or (images, labels)
+    truth : ndarray of int, shape (images,)
+        Both from `check_truth`.
+
+    Returns
+    -------
+    ndarray of float64, shape (models, images) or (images,)
+
+    Examples
+    --------
+    >>> of_truth(np.array([[0.25, 0.75], [1, 0]]), np.array([1, 0])).tolist()
+    [0.75, 1.0]
+    """
+    return values[..., np.arange(len(truth)), truth].astype(np.float64)
+
+
 def rank_of_truth(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return the rank of the true label in each list of labels, 1 for the top.
 

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from meznet_helpers.axes import float_array
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.truth import FLOOR, check_truth, hits, rank_of_truth
+from meznet_helpers.truth import FLOOR, check_truth, hits, of_truth, rank_of_truth
 
 
 def three_axes(probs: ArrayLike) -> np.ndarray:
@@ -127,7 +127,7 @@ def truth_probs(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
     probs, truth = check_truth(three_axes(probs), truth)
     if not truth.size:
         raise MeznetError("truth is empty; weights need images with known labels.")
-    return np.maximum(probs[:, np.arange(len(truth)), truth], FLOOR).astype(float)
+    return np.maximum(of_truth(probs, truth), FLOOR)
 
 
 def accuracy_weights(probs: np.ndarray, truth: np.ndarray, power: float = 4) -> np.ndarray:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from meznet_helpers import evaluate
-from meznet_helpers.backbones import registry
 from meznet_helpers.labelers import labeler
+from meznet_helpers.published import tiny_nets
 from meznet_helpers.spell import CONDITIONS
 from meznet_helpers.validation import read
 
@@ -26,7 +26,7 @@ def main() -> None:
     images, truth = read(parser.parse_args().images)
     columns = {}
     for condition, changes in CONDITIONS.items():
-        for name in (name for name in registry() if name.endswith("@tiny")):
+        for name in tiny_nets()["model"]:
             probs = labeler(name, **changes).predict(images, batch_size=250, progress=True).probs
             columns[condition, name] = evaluate.rank_of_truth(probs, truth)[0]
     table = pd.DataFrame(columns, index=pd.Index(images.names, name="image"))

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from meznet_helpers import evaluate, spell, validation
-from meznet_helpers.backbones import registry
 from meznet_helpers.images import Images
 from meznet_helpers.labels import tiny_imagenet
+from meznet_helpers.published import tiny_nets
 
 SPELLED = 2000  # images labeled under the spell: of those that judge, the exhibit's 20 among them
 SEED = 1
@@ -50,7 +50,7 @@ def main() -> None:
     rows = []
     for condition, places in chosen.items():
         some = Images([images[at] for at in places], [images.names[at] for at in places])
-        for model in (name for name in registry() if name.endswith("@tiny")):
+        for model in tiny_nets()["model"]:
             predictions = validation.recompute(some, model, condition)
             predictions.save(validation.file(model, condition), half=True)
             ranks = evaluate.rank_of_truth(predictions.probs, truth[places])

@@ -19,7 +19,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 PARTS = ["What did not help", "Exercises", "Quiz", "Results", "Take-aways"]
-SECONDS, MEGABYTES = 120, 3000  # two cores
 MEDIAN, NINETIETH, LONGEST, DEF_LINES = 3, 8, 15, 3  # lines of a code cell, of a function
 
 
@@ -185,25 +184,10 @@ def percent(text: str) -> float | None:
     return round(number / 100, 4) if text.endswith("%") else number
 
 
-def text_of(cell: nbformat.NotebookNode) -> str:
-    """Return what a code cell printed or showed as text."""
-    parts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs]
-    return "".join(parts).strip()
-
-
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def first(run_chapter) -> SimpleNamespace:
     """Chapter 1, run in a fresh kernel: its cells by id, its values, its cost."""
-    from meznet_helpers.site.execute import execute
-
-    notebook = load(ROOT / "chapters" / "01-keras-applications.ipynb")
-    notebook.cells.append(nbformat.v4.new_code_cell(PROBE, id="probe"))
-    path = tmp_path_factory.mktemp("chapters") / "01-keras-applications.ipynb"
-    nbformat.write(notebook, path)
-    done = execute(path, root=ROOT)
-    cells = {cell.id: cell for cell in done.notebook.cells}
-    values = SimpleNamespace(**json.loads(text_of(cells.pop("probe"))))
-    return SimpleNamespace(cells=cells, values=values, seconds=done.seconds, peak_mb=done.peak_mb)
+    return run_chapter("01-keras-applications", PROBE)
 
 
 @pytest.fixture(scope="module")
@@ -225,10 +209,9 @@ def published() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_first_is_cheap(first: SimpleNamespace) -> None:
+def test_first_is_cheap(first: SimpleNamespace, cheap) -> None:
     """Two minutes and three gigabytes are enough."""
-    assert first.seconds <= SECONDS
-    assert first.peak_mb <= MEGABYTES
+    cheap(first)
 
 
 def test_first_results(first: SimpleNamespace, ranks: dict) -> None:
@@ -292,11 +275,11 @@ def test_first_solutions(first: SimpleNamespace, published: list) -> None:
     from scipy.stats import binomtest
 
     interval = binomtest(7, 10).proportion_ci(0.95, method="wilson")
-    assert text_of(first.cells["solution-1"]) == f"{interval.low:.0%} to {interval.high:.0%}"
-    assert text_of(first.cells["solution-1"]) == "40% to 89%"
-    assert re.fullmatch(r"[0-8] of 8 first guesses stay", text_of(first.cells["solution-2"]))
+    assert first.text_of(first.cells["solution-1"]) == f"{interval.low:.0%} to {interval.high:.0%}"
+    assert first.text_of(first.cells["solution-1"]) == "40% to 89%"
+    assert re.fullmatch(r"[0-8] of 8 first guesses stay", first.text_of(first.cells["solution-2"]))
     small = [row for row in published if float(row["size_mb"]) < 50]
     best = max(percent(row["top1"]) for row in small)
     names = [row["model"] for row in small if percent(row["top1"]) == best]
-    assert text_of(first.cells["solution-3"]).strip("'") in names
+    assert first.text_of(first.cells["solution-3"]).strip("'") in names
     assert len(names) == 1

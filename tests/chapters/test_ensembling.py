@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -16,7 +15,6 @@ from sklearn.metrics import accuracy_score, log_loss
 from meznet_helpers import validation
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS, MEGABYTES = 120, 3000  # two cores
 
 PROBE = """
 import json
@@ -39,26 +37,10 @@ print(json.dumps({
 """
 
 
-def text_of(cell: nbformat.NotebookNode) -> str:
-    """Return what a code cell printed or showed as text."""
-    parts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs]
-    return "".join(parts).strip()
-
-
 @pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def second(run_chapter) -> SimpleNamespace:
     """The chapter, run in a fresh kernel: its cells by id, its values, its cost."""
-    from meznet_helpers.site.execute import execute
-
-    source = ROOT / "chapters" / "02-ensembling.ipynb"
-    notebook = nbformat.read(source, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(PROBE, id="probe"))
-    path = tmp_path_factory.mktemp("chapters") / source.name
-    nbformat.write(notebook, path)
-    done = execute(path, root=ROOT)
-    cells = {cell.id: cell for cell in done.notebook.cells}
-    values = SimpleNamespace(**json.loads(text_of(cells.pop("probe"))))
-    return SimpleNamespace(cells=cells, values=values, seconds=done.seconds, peak_mb=done.peak_mb)
+    return run_chapter("02-ensembling", PROBE)
 
 
 def stored(condition: str = "own, bilinear") -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -68,10 +50,9 @@ def stored(condition: str = "own, bilinear") -> tuple[dict[str, np.ndarray], np.
     return probs, truth
 
 
-def test_second_is_cheap(second: SimpleNamespace) -> None:
+def test_second_is_cheap(second: SimpleNamespace, cheap) -> None:
     """Two minutes and three gigabytes are enough."""
-    assert second.seconds <= SECONDS
-    assert second.peak_mb <= MEGABYTES
+    cheap(second)
 
 
 def test_the_net_to_beat_is_the_best_of_the_fitting_half(second: SimpleNamespace) -> None:

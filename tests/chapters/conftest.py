@@ -1,0 +1,50 @@
+"""How the tests run a chapter, and what it may cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS, MEGABYTES = 120, 3000  # two cores
+
+
+def text_of(cell: nbformat.NotebookNode) -> str:
+    """Return what a code cell printed or showed as text."""
+    parts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs]
+    return "".join(parts).strip()
+
+
+@pytest.fixture(scope="module")
+def run_chapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], SimpleNamespace]:
+    """Run a chapter in a fresh kernel, with a last cell that prints some of its values as JSON."""
+    from meznet_helpers.site.execute import execute
+
+    def run(name: str, probe: str) -> SimpleNamespace:
+        notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
+        path = tmp_path_factory.mktemp("chapters") / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        done = execute(path, root=ROOT)
+        cells = {cell.id: cell for cell in done.notebook.cells}
+        values = SimpleNamespace(**json.loads(text_of(cells.pop("probe"))))
+        cost = {"seconds": done.seconds, "peak_mb": done.peak_mb}
+        return SimpleNamespace(cells=cells, values=values, text_of=text_of, **cost)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cheap() -> Callable[[SimpleNamespace], None]:
+    """Hold a chapter that was run to its bounds."""
+
+    def check(chapter: SimpleNamespace) -> None:
+        assert chapter.seconds <= SECONDS
+        assert chapter.peak_mb <= MEGABYTES
+
+    return check
