@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import posixpath
 import re
 from pathlib import Path
@@ -154,6 +155,19 @@ def _empty(page: _Page) -> list[str]:
     return [] if any(len(text) > 20 for text in prose) else ["the page has no prose"]
 
 
+def _references(page: _Page) -> list[str]:
+    """Return a finding for a list of references without entries, and for citations elsewhere."""
+    found = []
+    for refs in page.tree.xpath("//*[@id='refs']"):
+        hidden = re.search(r"display:\s*none", refs.get("style", ""))
+        if hidden or not refs.text_content().strip():
+            found.append("the list of references is empty")
+    for link in page.tree.xpath("//*[contains(@class, 'citation')]//a[@href]"):
+        if not link.get("href").startswith("#"):
+            found.append(f"citation leads to another page: {link.get('href')}")
+    return found
+
+
 def findings(site: str | Path, book: Book) -> list[str]:
     """Return everything that is wrong with a rendered site.
 
@@ -172,8 +186,8 @@ def findings(site: str | Path, book: Book) -> list[str]:
     Notes
     -----
     Looked for are pages that are missing or empty, pictures without alt text, links and anchors
-    inside the site that lead nowhere, scripts, styles, fonts and pictures from other hosts, and
-    references or markup that stayed unresolved.
+    inside the site that lead nowhere, scripts, styles, fonts and pictures from other hosts,
+    references or markup that stayed unresolved, and lists of references that stayed empty.
     """
     site = Path(site)
     pages = _parse(site)
@@ -185,7 +199,8 @@ def findings(site: str | Path, book: Book) -> list[str]:
         else:
             lines += [f"{name}: {words}" for words in _empty(pages[name])]
     for page in pages.values():
-        for words in (*_loads(page), *_pictures(page), *_links(page, pages, site), *_text(page)):
+        looked_at = (_loads(page), _pictures(page), _links(page, pages, site), _text(page))
+        for words in itertools.chain(*looked_at, _references(page)):
             lines.append(f"{page.name}: {words}")
     for path in sorted(site.rglob("*.css")):
         for match in _CSS_URL.finditer(path.read_text(encoding="utf-8", errors="replace")):

@@ -16,6 +16,8 @@ import nbformat
 import pytest
 import yaml
 
+from meznet_helpers.site.clean import clean
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 PARTS = ["What did not help", "Exercises", "Quiz", "Results", "Take-aways"]
@@ -103,6 +105,8 @@ def part_problems(notebook: nbformat.NotebookNode) -> Iterator[str]:
     for caption, written in re.findall(r"!\[(.*?)\]\([^)]*\)(\{[^}]*\})?", text):
         if not caption or "fig-alt=" not in written:
             yield f"the picture {caption!r} lacks a caption or alt text"
+    if re.search(r"(?m)^:::\s*\{#refs", text):
+        yield "three colons before {#refs}: Quarto would put all chapters' references there"
 
 
 def load(path: Path) -> nbformat.NotebookNode:
@@ -113,10 +117,13 @@ every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.
 
 
 @every_chapter
-def test_clean(path: Path) -> None:
+def test_clean(path: Path, tmp_path: Path) -> None:
     """Only the source is stored, and each cell keeps a name of its own."""
     stored = json.loads(path.read_text(encoding="utf-8"))  # nbformat would mend the ids
     assert not list(clean_problems(nbformat.from_dict(stored)))
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    assert not clean(copy)  # else a plain `quarto render` would leave it changed
 
 
 @every_chapter
@@ -135,7 +142,7 @@ def test_the_checks_see_a_bad_notebook() -> None:
     """Each finding is found."""
     code, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     bad = [
-        prose("# T\n\n## Quiz {.unnumbered}\n\n![](a.png){#fig-a}", id="1x"),
+        prose("# T\n\n## Quiz {.unnumbered}\n\n![](a.png){#fig-a}\n\n::: {#refs}\n:::", id="1x"),
         code("1", id="one", execution_count=3),
         code("\n".join(f"x = {n}" for n in range(16)), id="one"),
         code("#| label: fig-a\n#| tbl-cap: A\nimport sys\nsys.path.append('x')", id="ab12cd34"),
@@ -163,6 +170,7 @@ def test_the_checks_see_a_bad_notebook() -> None:
         "fig-a has no alt text",
         "tbl-a has no caption",
         "the picture '' lacks a caption or alt text",
+        "three colons before {#refs}: Quarto would put all chapters' references there",
     ]
 
 

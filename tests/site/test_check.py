@@ -66,6 +66,14 @@ def test_good_page(site: Callable) -> None:
         ("<p>see ?@fig-x</p>", "raw reference"),
         ("<code>{python} x</code>", ""),
         ("<pre>#| label: fig-x</pre>", "cell option line"),
+        ('<div id="refs"> </div>', "the list of references is empty"),
+        ('<div id="refs" style="display: none">A.</div>', "the list of references is empty"),
+        ('<div id="refs"><p>A. 2024.</p></div>', ""),
+        (
+            '<span class="citation"><a href="chapters/01-a.html#there">A</a></span>',
+            "citation leads",
+        ),
+        ('<span class="citation"><a href="#top">A</a></span>', ""),
     ],
 )
 def test_finding(site: Callable, extra: str, finding: str) -> None:
