@@ -22,6 +22,10 @@ TRAINED_ON = (
 
 # Folder of data/ -> what holds for every file in it. Cards are README.md files beside the assets.
 FOLDERS = {
+    "emojizoo": {
+        "licence": "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0 and MIT, by style; see the card",
+        "source": "npm packages of seven icon sets, drawn by this project's script; see the card",
+    },
     "exhibit": {
         "licence": "facts and counts, quoted; the notebook they come from is its author's",
         "source": "project:meznet by frankiethull, and this project's measurement; see the card",

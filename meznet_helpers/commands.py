@@ -185,7 +185,8 @@ def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
     from meznet_helpers.labels import tiny_imagenet
 
     if not (Path(folder) / "val" / "val_annotations.txt").is_file():
-        return read_tree(folder, labels, progress=True)
+        tree = read_tree(folder, labels, progress=True)
+        return tree.images, tree.truth
     images, truth = validation.read(folder)
     return images, labels.indices(np.array(tiny_imagenet().ids)[truth].tolist())
 

@@ -3,20 +3,22 @@
 import difflib
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
+from PIL import Image
 
+from meznet_helpers.dataset import Dataset
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, find, read_many
-from meznet_helpers.labels import LabelSpace, normalize
+from meznet_helpers.labels import LabelSpace, from_names, normalize
 from meznet_helpers.progress import bar
 
 
 def read_tree(
-    folder: str | os.PathLike, labels: LabelSpace, *, progress: bool = False
-) -> tuple[Images, np.ndarray]:
+    folder: str | os.PathLike, labels: LabelSpace | None = None, *, progress: bool = False
+) -> Dataset:
     """Read a tree of images whose folders say what the images show.
 
     Parameters
@@ -25,16 +27,16 @@ def read_tree(
         Holds one folder for each label, of those that there are images of. It is called by the
         label's id or name, as `match` understands it; images may lie deeper inside it. Hidden
         folders, and files beside the folders, do not count.
-    labels : LabelSpace
+    labels : LabelSpace, optional
+        By default the folders' names are the labels, sorted; there must be two at least.
     progress : bool
         Show a bar where there is a terminal or a notebook.
 
     Returns
     -------
-    images : Images
-        Named ``folder/file``; sorted by folder. What can't be read is in ``.errors``.
-    truth : ndarray of int64, shape (images,)
-        Position of each image's label in `labels`.
+    Dataset
+        Images are named ``folder/file`` and sorted by folder. What can't be read is in
+        ``.images.errors``.
 
     Raises
     ------
@@ -51,8 +53,8 @@ def read_tree(
     ...     for name in ("hot_dog", "apple"):
     ...         (Path(root) / name).mkdir()
     ...         Image.new("RGB", (4, 4)).save(Path(root) / name / "1.png")
-    ...     images, truth = read_tree(root, from_names(["Hot dog", "Apple"]))
-    >>> images.names, truth.tolist()
+    ...     food = read_tree(root, from_names(["Hot dog", "Apple"]))
+    >>> food.images.names, food.truth.tolist()
     (('apple/1.png', 'hot_dog/1.png'), [1, 0])
     """
     folder = Path(folder).expanduser()
@@ -61,6 +63,10 @@ def read_tree(
     inside = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
     if not inside:
         raise MeznetError(f"{folder} holds no folders; it needs one for each label.")
+    if labels is None:
+        if len(inside) < 2:
+            raise MeznetError(f"{folder} holds one folder, {inside[0].name}; it needs two or more.")
+        labels = from_names([each.name for each in inside], name=folder.name)
     places = match([each.name for each in inside], labels)
     arrays, names, errors, truth = [], [], [], []
     files = {each: _files(each) for each in inside}  # complain before the long part
@@ -71,7 +77,55 @@ def read_tree(
         names += [f"{each.name}/{name}" for name in found.names]
         errors += found.errors
         truth += [place] * len(found)
-    return Images(arrays, names, errors), np.array(truth, dtype=np.int64)
+    return Dataset(Images(arrays, names, errors), truth, labels)
+
+
+def write_tree(dataset: Dataset, folder: str | os.PathLike, *, progress: bool = False) -> Path:
+    """Write labeled images as a tree that `read_tree` reads, and other tools, too.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    folder : str or Path
+        Must not be there yet. It appears when all is written.
+    progress : bool
+        Show a bar where there is a terminal or a notebook.
+
+    Returns
+    -------
+    Path
+        `folder`, with ``label id/name.png`` for each image. Slashes in a name become hyphens.
+
+    Raises
+    ------
+    MeznetError
+        If the folder is there already or can't be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from meznet_helpers.emojizoo import render
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     folder = write_tree(render(["fox", "lion"], 2, size=8), Path(root) / "cats")
+    ...     sorted(path.name for path in folder.rglob("*.png"))
+    ['fox-fluent-emoji-flat-001.png', 'fox-twemoji-000.png', 'lion-emojione-000.png', ...]
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists():
+        raise MeznetError(f"{folder} is there already; name a new folder.")
+    aside = folder.with_name(f"{folder.name}.part")
+    rows = list(zip(dataset.images, dataset.images.names, dataset.truth, strict=True))
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        for image, name, label in bar(rows, label="Writing images") if progress else rows:
+            label_id = dataset.labels.ids[label]
+            file = name.removeprefix(f"{label_id}/").replace("/", "-")
+            (aside / label_id).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(aside / label_id / f"{file}.png")
+        aside.rename(folder)
+    except OSError as error:
+        raise MeznetError(f"{folder} can't be written ({error.strerror}).") from error
+    return folder
 
 
 def match(names: Iterable[str], labels: LabelSpace) -> list[int]:
