@@ -111,7 +111,7 @@ def test_same_seed_same_bytes():
     assert digest.hexdigest() == DIGEST
 
 
-DIGEST = "64c44d820279f67673be45b34650b3969464d7be5319440190a7bc6b11eb0d9c"
+DIGEST = "5e4c12cc6a4ac7b55560e841e080dbebf82b93dd225a04ad3aeea5dc96dac814"
 
 
 def test_an_image_depends_on_its_own_class_and_place_only():
@@ -253,7 +253,7 @@ def test_named_sets():
     faces, animals = emojizoo.faces(size=8), emojizoo.animals(size=8)
     assert faces.labels.ids == ("cat", "dog", "wild") and faces.counts().tolist() == [100] * 3
     wild = {name.split("/")[1].split("-")[0] for name in faces.images.names[200:]}
-    assert wild == {"fox", "lion", "tiger", "wolf"}
+    assert {"fox", "lion", "polar", "tiger", "wolf"} <= wild and not wild & {"cat", "dog"}
     assert animals.counts().tolist() == [60] * 90
     assert set(TABLE.animal[list(animals.labels.ids)]) == {"yes"}
     fewest = TABLE.styles[list(animals.labels.ids)].map(len)

@@ -55,7 +55,7 @@ class Variant:
     covered: float
 
 
-MILD = Variant((0.74, 1.0), 15, 0.04, 190, False, 0.08, 6, 0.0)
+MILD = Variant((0.74, 1.0), 15, 0.08, 190, False, 0.08, 6, 0.0)
 HARD = Variant((0.4, 0.9), 40, 0.15, 0, True, 0.25, 24, 0.45)
 
 

@@ -14,9 +14,12 @@ from meznet_helpers.labels import LabelSpace
 from meznet_helpers.progress import bar
 
 _FACES = {
-    "cat": ["cat-face"],
-    "dog": ["dog-face"],
-    "wild": ["fox", "lion", "tiger-face", "wolf"],
+    "cat": ["cat-face", "cat", "black-cat"],
+    "dog": ["dog-face", "dog", "poodle"],
+    "wild": [
+        *("bear", "fox", "koala", "leopard", "lion", "panda"),
+        *("polar-bear", "raccoon", "tiger", "tiger-face", "wolf"),
+    ],
 }
 _ANIMALS = 90  # classes, as in the data set of photographs that chapter 5 is about
 
@@ -96,9 +99,9 @@ def render(
 
 
 def faces(*, size: int = 64, seed: int = 0, hard: bool = False) -> Dataset:
-    """Render faces of cats, dogs and wild animals (fox, lion, tiger, wolf): 100 of each.
+    """Render cats, dogs and eleven wild animals, some as faces, some whole: 100 of each.
 
-    Half of them are as many as the lecture of chapter 3 trains on.
+    Half of them are as many photographs of faces as the lecture of chapter 3 trains on.
 
     Parameters
     ----------
