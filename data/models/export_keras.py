@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from train_keras import HERE, SIDE, committed, load_images, recipes, split
+from training import HERE, SIDE, committed, load_images, recipes, split
 
 from meznet_helpers import evaluate, labels
 from meznet_helpers.backbones import Backbone

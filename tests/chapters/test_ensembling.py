@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss
 
-from meznet_helpers import validation
+from meznet_helpers import ensemble, validation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -157,24 +157,28 @@ def test_with_the_spell_broken_the_mean_beats_the_ranks(second: SimpleNamespace)
         second.cells["spelled-text"].source
     )
     for other in ("borda", "reciprocal_rank"):
-        assert rows["soft"]["accuracy"] > rows[other]["accuracy"], other
+        assert rows["soft"]["accuracy"] > rows[other]["accuracy"] > rows["soft"]["accuracy"] - 0.01
     ensembles = [row for row in second.values.results if "/" not in row["model"]]
-    assert all(row["gain_low"] > 0 and 0.01 < row["gain"] < 0.04 for row in ensembles)
-    assert max(ensembles, key=lambda row: row["gain"])["model"] == "logistic lasso"
+    assert all(row["gain_low"] > 0 and 0.03 < row["gain"] < 0.05 for row in ensembles)
+    assert max(row["low"] for row in ensembles) < min(row["high"] for row in ensembles)
+    simple = [rows[name]["gain"] for name in ensemble.METHODS]
+    words = f"between the six ways is {100 * (max(simple) - min(simple)):.1f} points"
+    assert words in second.cells["simple-text"].source
 
 
 def test_what_learning_adds(second: SimpleNamespace) -> None:
-    """The stack gains more than any weights, and less than the first step, from one to several."""
+    """Next to nothing: no way leads or trails the mean by half a point, or beyond chance."""
     gains = {row["model"]: row for row in second.values.against_soft}
-    stack = gains.pop("logistic lasso")
-    assert stack["gain_low"] > 0
+    assert {*second.values.weights, "class-wise", "logistic lasso"} < gains.keys()
+    assert all(row["gain_low"] <= 0 <= row["gain_high"] for row in gains.values())
+    assert max(abs(row["gain"]) for row in gains.values()) < 0.005
+    assert "beyond chance: none of them" in second.cells["gains-text"].source
     weighted = [gains[name]["gain"] for name in (*second.values.weights, "class-wise")]
-    assert len(weighted) == 6 and stack["gain"] > max(weighted)
-    soft = next(row for row in second.values.simple if row["model"] == "soft")
-    assert soft["gain"] > stack["gain"]
     text = second.cells["what-not"].source
     assert f"@tbl-learned gains {100 * max(weighted):.1f} points on the plain mean" in text
-    assert f"a net's say away, gains {100 * stack['gain']:.1f}" in text
+    assert f"a net's say away, {100 * gains['logistic lasso']['gain']:.1f} (" in text
+    nets = [row["accuracy"] for row in second.values.simple if "/" in row["model"]]
+    assert len(nets) == 5 and max(nets) - min(nets) < 0.02  # "about equally good"
 
 
 def test_more_nets_help_less_and_less(second: SimpleNamespace) -> None:
@@ -183,7 +187,8 @@ def test_more_nets_help_less_and_less(second: SimpleNamespace) -> None:
     scores = [[r["accuracy"] for r in second.values.sizes if r["nets"] == n] for n in sizes]
     means, best = [np.mean(s) for s in scores], [max(s) for s in scores]
     assert (np.diff(means) > 0).all() and (np.diff(means, 2) < 0).all()
-    assert best[1] - best[0] > 2 * (best[2] - best[1]) > 0 and max(best[3:]) < best[2]
+    steps = np.diff(best)
+    assert steps[0] > 2 * steps[1] > 0 and steps[1] > steps[2] > 0 > steps[3] > -0.005
 
 
 def test_false_hits_flatter_the_bad_nets(second: SimpleNamespace) -> None:

@@ -1,0 +1,130 @@
+"""Train one net of timm on Tiny-ImageNet, then on Emoji Zoo as well, on two CPU cores or a GPU.
+
+    python data/models/train_timm.py regnetx_002-photos --images tiny-imagenet-200 --out runs
+    python data/models/train_timm.py regnetx_002 --images tiny-imagenet-200 --out runs
+
+The first learns from photographs alone. The second goes on from it, half of each batch photographs
+and half pictures of Emoji Zoo, whose labels a second head learns. It sees no animal of Emoji Zoo:
+those, and what shows a part of one, are left out. The second head is not kept. Checkpoints, options
+and the rest are those of `train_keras.py`.
+"""
+
+from typing import Any
+
+import numpy as np
+from training import SIDE, Run, crops, enlarged, main, planes, rates
+
+from meznet_helpers import emojizoo
+from meznet_helpers.progress import bar
+
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, as timm's
+
+
+def unseen_by_design() -> list[str]:
+    """Return Emoji Zoo's classes that show no animal: what the second head learns."""
+    return emojizoo.table().query("animal == 'no'").slug.tolist()
+
+
+class TimmRun(Run):
+    """A net of timm with its head for photographs, and a second one for Emoji Zoo."""
+
+    framework = "timm"
+
+    def build(self, seed: int) -> None:
+        """Build the net with timm's own random weights."""
+        import timm
+        import torch
+
+        torch.manual_seed(seed)
+        net = timm.create_model(self.recipe.application, num_classes=200, **self.recipe.options)
+        self.model = torch.nn.ModuleDict({"net": net})
+        if self.recipe.emoji:
+            self.model["emoji"] = torch.nn.Linear(net.num_features, len(unseen_by_design()))
+        self.model.to(self.device, memory_format=torch.channels_last)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what is trained, by torch's names."""
+        return dict(self.model.named_parameters())
+
+    def weights(self) -> dict[str, Any]:
+        """Return parameters and running statistics by torch's names."""
+        return self.model.state_dict()
+
+    def go_on_from(self, start: str) -> None:
+        """Take the weights of another recipe's finished run, which lies beside this one."""
+        from safetensors.torch import load_file
+
+        file = self.file.with_name(f"{start}.safetensors")
+        if not file.exists():
+            raise SystemExit(f"{file} is missing: train {start} first, with the same --out.")
+        own = "weights/net."
+        earlier = {
+            name.removeprefix(own): each
+            for name, each in load_file(file).items()
+            if name.startswith(own)
+        }
+        self.model["net"].load_state_dict(earlier)
+
+    def features(self, images: Any, training: bool) -> Any:
+        """Preprocess pixels (images, 3, size, size); returns what the heads see."""
+        import torch
+
+        mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
+        images = (images - mean.to(images.device)) / deviation.to(images.device)
+        self.model.train(training)
+        net = self.model["net"]
+        found = net.forward_features(images.contiguous(memory_format=torch.channels_last))
+        return net.forward_head(found, pre_logits=True)
+
+    def logits(self, images: Any, training: bool) -> Any:
+        """Run the net and its head for photographs; see `Run.logits`."""
+        return self.model["net"].get_classifier()(self.features(images, training))
+
+    def epoch(self, x: np.ndarray, y: np.ndarray, training: np.ndarray, seed: int) -> np.ndarray:
+        """Train one epoch; returns mean loss and accuracy on the photographs."""
+        if not self.recipe.emoji:
+            return super().epoch(x, y, training, seed)
+        import torch
+        from torch.nn import functional
+
+        done, half = len(self.log), self.recipe.batch // 2
+        rng = np.random.default_rng([seed, done])
+        pictures, truth = self.emoji_pictures(seed + 1 + done)
+        steps, seen = len(pictures) // half, []
+        photos, order = rng.permutation(training), rng.permutation(len(pictures))
+        label = f"{self.file.stem}, {done + 1} of {self.recipe.epochs}"
+        for at, rate in zip(
+            bar(range(steps), label=label), rates(self.recipe, steps, done), strict=True
+        ):
+            drawn = order[at * half : (at + 1) * half]
+            chosen = np.sort(photos.take(range(at * half, (at + 1) * half), mode="wrap"))
+            pixels = np.concatenate([x[chosen], pictures[drawn]])
+            maps = crops(rng, 2 * half, self.recipe.area)
+            features = self.features(
+                enlarged(planes(pixels, self.device), maps, self.size), training=True
+            )
+            right = torch.from_numpy(np.concatenate([y[chosen], truth[drawn]])).to(self.device)
+            logits = self.model["net"].get_classifier()(features[:half])
+            loss = functional.cross_entropy(logits, right[:half])
+            other = functional.cross_entropy(self.model["emoji"](features[half:]), right[half:])
+            self.update(loss + other, rate)
+            hits = (logits.argmax(1) == right[:half]).float().mean()
+            seen.append((loss.item(), hits.item()))
+        return np.mean(seen, 0)
+
+    def emoji_pictures(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Render one epoch's pictures, half mild and half hard, and their labels."""
+        parts = [
+            emojizoo.render(
+                unseen_by_design(), self.recipe.emoji // 2, size=SIDE, seed=seed, hard=hard
+            )
+            for hard in (False, True)
+        ]
+        return (
+            np.concatenate([np.stack(part.images.arrays) for part in parts]),
+            np.concatenate([part.truth for part in parts]),
+        )
+
+
+if __name__ == "__main__":
+    main(TimmRun, __doc__)
