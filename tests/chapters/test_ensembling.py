@@ -189,6 +189,14 @@ def test_more_nets_help_less_and_less(second: SimpleNamespace) -> None:
     assert (np.diff(means) > 0).all() and (np.diff(means, 2) < 0).all()
     steps = np.diff(best)
     assert steps[0] > 2 * steps[1] > 0 and steps[1] > steps[2] > 0 > steps[3] > -0.005
+    probs, truth = stored()
+    four = next(r["members"] for r in second.values.sizes if r["accuracy"] == max(best))
+    right = [
+        np.mean([probs[name] for name in names], axis=0).argmax(1) == truth
+        for names in (four, probs)
+    ]
+    gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    assert binomtest(gained, gained + lost).pvalue > 0.05  # "no more than chance could do"
 
 
 def test_false_hits_flatter_the_bad_nets(second: SimpleNamespace) -> None:
