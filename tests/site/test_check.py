@@ -74,6 +74,7 @@ def test_good_page(site: Callable) -> None:
             "citation leads",
         ),
         ('<span class="citation"><a href="#top">A</a></span>', ""),
+        ('<div class="citation"><a href="https://doi.org/10.1/x">A</a></div>', ""),
     ],
 )
 def test_finding(site: Callable, extra: str, finding: str) -> None:
