@@ -61,7 +61,7 @@ LAYERS = (
     {"backbones"},
     {"auc", "intervals", "truth", "weights"},
     {"calibration", "diversity", "ensemble", "evaluate", "stacking"},
-    {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass", "features"},
+    {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass", "strategies", "features"},
     {"emojizoo"},
     {"imagefolder", "labelers", "finetune"},
     {"cost", "spell"},

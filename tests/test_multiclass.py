@@ -1,4 +1,4 @@
-"""Tests of meznet_helpers.multiclass."""
+"""Tests of meznet_helpers.multiclass and meznet_helpers.strategies."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 
-from meznet_helpers import multiclass
+from meznet_helpers import multiclass, strategies
 from meznet_helpers.errors import MeznetError
 
 CASES = [(3, 2, 42), (5, 2, 1), (7, 4, 2)]
@@ -76,16 +76,16 @@ def test_votes_one_against_one():
 def test_counts():
     for k in (3, 4, 20):
         x, truth, _ = blobs(k, 2, 0)
-        counted = multiclass.count(k)
+        counted = strategies.count(k)
         assert counted["one against the rest"] == len(multiclass.one_vs_rest(x, truth).pairs)
         assert counted["one against one"] == len(multiclass.one_vs_one(x, truth).pairs)
 
 
 def test_compare():
     x, truth, _ = blobs(5, 2, 3)
-    models = multiclass.strategies(seed=0, max_iter=300)
-    table = multiclass.compare(models, (x[:150], truth[:150]), (x[150:], truth[150:]), repeats=2)
-    assert table["model"].tolist() == list(multiclass.count(5)) and table["time"][0] == 1
+    models = strategies.strategies(seed=0, max_iter=300)
+    table = strategies.compare(models, (x[:150], truth[:150]), (x[150:], truth[150:]), repeats=2)
+    assert table["model"].tolist() == list(strategies.count(5)) and table["time"][0] == 1
     for name, hits in zip(table["model"], table["hits"], strict=True):
         assert hits == round(50 * models[name].score(x[150:], truth[150:]))
     assert (table["n"] == 50).all() and (table["low"] < table["accuracy"]).all()
@@ -95,8 +95,8 @@ def test_compare():
 @pytest.mark.budget
 def test_pairs_take_longer_than_one_fit_of_all():
     x, truth, _ = blobs(20, 2, 300)
-    models = multiclass.strategies(max_iter=2000)
-    table = multiclass.compare(models, (x, truth), (x, truth), repeats=3)
+    models = strategies.strategies(max_iter=2000)
+    table = strategies.compare(models, (x, truth), (x, truth), repeats=3)
     times = table.set_index("model")["time"]
     print(times.round(1).to_dict())
     assert times["one against one"] > 1.5 * times["one against the rest"]

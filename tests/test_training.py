@@ -1,4 +1,4 @@
-"""Tests of data/models/train_keras.py and export_keras.py, on random pictures.
+"""Tests of data/models/train_*.py and export_keras.py, on random pictures.
 
 Training runs on torch, so whatever trains does so in another process.
 """
@@ -17,15 +17,17 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from meznet_helpers import backbones, evaluate, labels, profile, store
+from meznet_helpers import backbones, emojizoo, evaluate, labels, profile, store
 from meznet_helpers.backbones import MODES, Backbone, registry
 from meznet_helpers.images import read_many
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
 
 SCRIPTS = profile.data() / "models"
-TINY = sorted(name for name in registry() if name.endswith("@tiny"))
+FOLDERS = sorted(path.parent for path in SCRIPTS.glob("*/net.json"))
 CLASSES, PER_CLASS = 200, 12
-ON_TORCH = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import train_keras as script\n"
+ON_TORCH = (
+    f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import training, train_keras as script\n"
+)
 
 
 def script(name, **others):
@@ -41,7 +43,7 @@ def script(name, **others):
 
 @pytest.fixture(scope="module")
 def training():
-    return script("train_keras")
+    return script("training")
 
 
 def recipe(training, **changes):
@@ -78,7 +80,7 @@ def test_the_whole_image_is_enlarged_as_a_labeler_does_it(size, tmp_path, fresh_
 import numpy as np
 pixels = np.load({str(tmp_path / "in.npz")!r})["pixels"]
 maps = np.float32([[[side, 0, 0], [0, 1, 0]] for side in (1, -1)])
-found = script.enlarged(script.planes(np.stack([pixels] * 2), "cpu"), maps, {size})
+found = training.enlarged(training.planes(np.stack([pixels] * 2), "cpu"), maps, {size})
 np.save({str(tmp_path / "out.npy")!r}, found.permute(0, 2, 3, 1).numpy())
 """
     fresh_python(ON_TORCH + code)
@@ -115,19 +117,20 @@ def test_rates_warm_up_and_fall_as_a_cosine(training, monkeypatch):
 
 def test_recipes(training):
     for net in training.recipes().values():
-        assert 0 <= net.small < net.epochs
-        assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
+        assert 0 <= net.small < net.epochs and net.framework in {"keras", "timm"}
+        if net.framework == "keras":
+            assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
         assert net.epochs > 0 and net.size % 32 == 0 and 0 < net.area <= 1
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_trained_nets_have_a_recipe_and_a_log(name, training):
-    application = registry()[name].application
-    facts = json.loads((SCRIPTS / application / "net.json").read_text(encoding="utf-8"))
-    net = training.recipes()[application]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_trained_nets_have_a_recipe_and_a_log(folder, training):
+    facts = json.loads((folder / "net.json").read_text(encoding="utf-8"))
+    net = training.recipes()[folder.name]
     assert (facts["application"], facts["mode"]) == (net.application, net.mode)
     assert facts["options"] == net.options
-    with (SCRIPTS / application / "log.csv").open(encoding="utf-8", newline="") as file:
+    assert facts.get("framework", "keras") == net.framework
+    with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
         log = list(csv.DictReader(file))
     assert len(log) == net.epochs
     assert facts["epochs"] == len(log) or (net.start and facts["epochs"] > len(log))
@@ -147,7 +150,7 @@ def test_weights_of_a_commit(training):
 def test_kernels_start_by_their_own_fan_in(fresh_python):
     code = """
 import json
-recipe = script.Recipe("MobileNetV3Small", "raw", {}, 32, 1, 0.1, 64, 0.5, 0.0)
+recipe = training.Recipe("MobileNetV3Small", "raw", {}, 32, 1, 0.1, 64, 0.5, 0.0)
 model = script.build(recipe, 32)
 script.he_start(model, seed=1)
 kernels = [v for v in model.trainable_variables if v.name == "kernel" and v.value.numel() > 500]
@@ -176,23 +179,23 @@ def test_a_run_grows_with_its_weights_and_its_optimizer(training, tmp_path, fres
     net = vars(recipe(training, small=1, size=96))
     code = f"""
 import numpy as np, pathlib
-recipe, file = script.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "x")!r})
-run = script.Run(recipe, file, seed=0)
+recipe, file = training.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "x")!r})
+run = script.KerasRun(recipe, file, seed=0)
 assert (run.size, run.model.input_shape) == (64, (None, 3, 64, 64))
 rng = np.random.default_rng(0)
 pixels = rng.integers(0, 256, (8, 64, 64, 3), np.uint8)
-run.step(pixels, script.crops(rng, 8, 0.5), np.arange(8), 0.01)
+run.step(pixels, training.crops(rng, 8, 0.5), np.arange(8), 0.01)
 run.log.append(dict(epoch=1))
 run.save()
-grown = script.Run(recipe, file, seed=1)
+grown = script.KerasRun(recipe, file, seed=1)
 assert grown.log == [dict(epoch=1)]
 assert (grown.size, grown.model.input_shape) == (96, (None, 3, 96, 96))
 for one, other in zip(run.model.weights, grown.model.weights, strict=True):
     assert one.path == other.path and one.value.equal(other.value), one.path
-for path, parameter in run.parameters.items():
+for path, parameter in run.parameters().items():
     before = run.optimizer.state[parameter]["exp_avg"]
-    assert grown.optimizer.state[grown.parameters[path]]["exp_avg"].equal(before), path
-grown.step(pixels, script.crops(rng, 8, 0.5), np.arange(8), 0.01)
+    assert grown.optimizer.state[grown.parameters()[path]]["exp_avg"].equal(before), path
+grown.step(pixels, training.crops(rng, 8, 0.5), np.arange(8), 0.01)
 assert 0 <= grown.accuracy(pixels, np.arange(8)) <= 1
 """
     fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
@@ -203,7 +206,8 @@ def test_a_run_goes_on_from_the_weights_of_a_commit(rescale, training, tmp_path,
     net = {**vars(training.recipes()["MobileNet"]), "start": "HEAD", "rescale": rescale}
     code = f"""
 import numpy as np, pathlib
-run = script.Run(script.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "MobileNet.x")!r}), 0)
+recipe, file = training.Recipe(**{net!r}), pathlib.Path({str(tmp_path / "MobileNet.x")!r})
+run = script.KerasRun(recipe, file, 0)
 assert run.log == []
 np.savez({str(tmp_path / "w.npz")!r}, **{{w.path: w.numpy() for w in run.model.weights}})
 """
@@ -225,7 +229,7 @@ def test_torchs_batch_norm_is_keras_own(fresh_python):
 import numpy as np, torch
 import keras
 own = keras.layers.BatchNormalization.call
-recipe = script.Recipe("MobileNet", "tf", {"alpha": 0.25}, 32, 1, 0.1, 64, 0.5, 0.0)
+recipe = training.Recipe("MobileNet", "tf", {"alpha": 0.25}, 32, 1, 0.1, 64, 0.5, 0.0)
 model = script.build(recipe, 32)
 assert keras.layers.BatchNormalization.call is not own
 images = torch.rand(64, 3, 32, 32)
@@ -254,7 +258,7 @@ def test_preprocessing_is_that_of_the_labeler(mode, tmp_path, fresh_python):
     np.save(tmp_path / "in.npy", pixels)
     code = f"""
 import numpy as np
-planes = script.planes(np.load({str(tmp_path / "in.npy")!r}), "cpu")
+planes = training.planes(np.load({str(tmp_path / "in.npy")!r}), "cpu")
 found = script.preprocess(planes, {mode!r}).permute(0, 2, 3, 1)
 np.save({str(tmp_path / "out.npy")!r}, found.numpy())
 """
@@ -262,6 +266,86 @@ np.save({str(tmp_path / "out.npy")!r}, found.numpy())
     np.testing.assert_allclose(
         np.load(tmp_path / "out.npy"), backbones.scale(pixels, mode), atol=1e-4
     )
+
+
+# ---- timm's nets
+
+ON_TIMM = (
+    f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import training, train_timm as script\n"
+)
+PHOTOS = {"framework": "timm", "application": "regnetx_002", "mode": "torch", "options": {}}
+PHOTOS |= {"size": 32, "epochs": 2, "rate": 0.01, "batch": 16, "area": 0.5, "decay": 0.05}
+
+
+def test_timm_nets_see_pixels_as_timm_prepares_them(tmp_path, fresh_python):
+    code = f"""
+import pathlib, numpy as np, timm, torch
+from PIL import Image
+run = script.TimmRun(training.Recipe(**{PHOTOS!r}), pathlib.Path({str(tmp_path / "x")!r}), 0)
+pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+config = timm.data.resolve_model_data_config(run.model["net"]) | dict(
+    input_size=(3, 32, 32), crop_pct=1.0
+)
+transform = timm.data.create_transform(**config, is_training=False)
+prepared = torch.stack([transform(Image.fromarray(each)) for each in pixels])
+with torch.no_grad():
+    found = run.logits(training.planes(pixels, "cpu"), training=False)
+    expected = run.model["net"].eval()(prepared)
+torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+"""
+    fresh_python(ON_TIMM + code)
+
+
+def test_the_second_head_goes_on_from_photographs_and_learns_drawings(tmp_path, fresh_python):
+    both = PHOTOS | {"start": "photos", "emoji": 2}
+    code = f"""
+import pathlib, numpy as np, torch
+from safetensors.torch import load_file
+folder = pathlib.Path({str(tmp_path)!r})
+recipe = training.Recipe(**{both!r})
+try:
+    script.TimmRun(recipe, folder / "both.safetensors", 0)
+except SystemExit as error:
+    assert str(error).endswith("photos.safetensors is missing: train photos first, "
+                               "with the same --out."), error
+photos = script.TimmRun(training.Recipe(**{PHOTOS!r}), folder / "photos.safetensors", 0)
+x = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
+y = np.arange(40) % 2
+x[y == 1] //= 4
+photos.epoch(x, y, np.arange(40), 0)
+photos.log.append(dict(epoch=1))
+photos.save()
+run = script.TimmRun(recipe, folder / "both.safetensors", 1)
+for name, each in photos.model["net"].state_dict().items():
+    assert run.model["net"].state_dict()[name].equal(each), name
+assert not any(name.startswith("weights/emoji") for name in load_file(photos.file))
+pictures = run.emoji_pictures(0)
+classes = script.unseen_by_design()
+assert pictures[0].shape == (2 * len(classes), 64, 64, 3) and set(pictures[1]) == set(
+    range(len(classes)))
+few = np.concatenate([np.flatnonzero(pictures[1] == label) for label in range(20)])
+run.emoji_pictures = lambda seed: (pictures[0][few], pictures[1][few])
+before = [each.clone() for each in (run.model["emoji"].weight, run.model["net"].head.fc.weight)]
+loss, hits = run.epoch(x, y, np.arange(40), 0)
+for one, other in zip(before, (run.model["emoji"].weight, run.model["net"].head.fc.weight)):
+    assert (one != other).float().mean() > 0.5
+assert 0 < loss < 10 and 0 <= hits <= 1
+run.log.append(dict(epoch=1))
+run.save()
+again = script.TimmRun(recipe, run.file, 2)
+for name, each in run.weights().items():
+    assert again.weights()[name].equal(each), name
+"""
+    fresh_python(ON_TIMM + code)
+
+
+def test_the_second_head_learns_no_animal():
+    table = emojizoo.table().set_index("slug")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        learned = script("train_timm").unseen_by_design()
+    assert len(learned) > 600 and set(table.animal[learned]) == {"no"}
+    assert not {*learned} & {*emojizoo.animals(each=1, size=8).labels.ids}
 
 
 # ---- decoding
@@ -295,6 +379,7 @@ def test_load_images_of_another_data_set(training, tmp_path):
 def run(tmp_path_factory):
     """Train a small net by command for three epochs, at a stretch and killed in between."""
     base = tmp_path_factory.mktemp("training")
+    shutil.copy(SCRIPTS / "training.py", base)
     program = shutil.copy(SCRIPTS / "train_keras.py", base)
     net = {"application": "MobileNet", "mode": "caffe", "options": {"alpha": 0.25}, "size": 32}
     net |= {"epochs": 3, "rate": 0.05, "batch": 64, "area": 0.75, "decay": 0.02}
@@ -438,7 +523,7 @@ def finished(training, tmp_path):
 
 
 def test_export(training, finished, tmp_path, monkeypatch):
-    exporting = script("export_keras", train_keras=training)
+    exporting = script("export_keras", training=training)
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
     monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
     monkeypatch.setattr(exporting, "ENLARGED", (0,))
@@ -476,14 +561,14 @@ def test_export(training, finished, tmp_path, monkeypatch):
 
 
 def test_export_of_an_unfinished_run(training, finished, monkeypatch):
-    exporting = script("export_keras", train_keras=training)
+    exporting = script("export_keras", training=training)
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": recipe(training, epochs=9)})
     with pytest.raises(SystemExit, match="Small is at epoch 2 of 9: train it to the end"):
         exporting.export("Small", finished.images, finished.out)
 
 
 def test_the_input_size_is_the_best_of_those_tried(training, finished, tmp_path, monkeypatch):
-    exporting = script("export_keras", train_keras=training)
+    exporting = script("export_keras", training=training)
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
     monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
     monkeypatch.setattr(
