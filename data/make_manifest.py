@@ -70,10 +70,11 @@ REMOTE = [
 def bundled(data: Path) -> Iterator[dict]:
     """Yield the entries of the files that lie in the data folder."""
     for weights in data.glob("models/*/weights.safetensors"):
+        net = json.loads(weights.with_name("net.json").read_text(encoding="utf-8"))
         yield entry(
             data,
             weights,
-            name=f"keras/{weights.parent.name}@tiny",
+            name=f"{net.get('framework', 'keras')}/{net['application']}@{net.get('tag', 'tiny')}",
             licence=TRAINED_ON,
             source="trained by this project; script, data and accuracy are in the card",
         )

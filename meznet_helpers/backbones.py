@@ -128,7 +128,7 @@ class Backbone:
     application : str
         Name of the architecture, as its framework spells it: ``"MobileNetV2"``.
     tag : str
-        Which weights: ``"tiny"`` (trained by this project) or ``"imagenet"`` (Keras' own).
+        Which weights: ``"imagenet"`` (published), ``"tiny"`` or another tag of this project's.
     size : int
         Height and width of the input, pixels.
     mode : str
@@ -142,7 +142,7 @@ class Backbone:
     licence : str
         Licence of the weights.
     framework : str
-        ``"keras"``.
+        ``"keras"`` or ``"timm"``.
     detail : int, optional
         Height and width, pixels, to which images are squeezed before they are brought to `size`:
         that of the photographs the weights learned from, where those were smaller. A network that
@@ -254,7 +254,7 @@ def registry() -> dict[str, Backbone]:
     for path in sorted((profile.data() / "models").glob("*/net.json")):
         net = json.loads(path.read_text(encoding="utf-8"))
         keys = {field.name for field in fields(Backbone)} & net.keys()
-        trained.append(Backbone(tag="tiny", **{key: net[key] for key in keys}))
+        trained.append(Backbone(**{"tag": "tiny"} | {key: net[key] for key in keys}))
     return {net.name: net for net in published + trained}
 
 

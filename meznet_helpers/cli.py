@@ -80,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=commands.evaluate)
 
+    benchmark = kinds.add_parser("benchmark", help="fine-tune ten nets on one task, and compare")
+    benchmark.add_argument("nets", nargs="*", metavar="NET", help="some of them; all by default")
+    benchmark.add_argument("--out", metavar="FOLDER", help="default: data/results/benchmark")
+    benchmark.add_argument("--epochs", type=int, default=5, metavar="N", help="default: 5")
+    benchmark.add_argument("--size", type=int, default=96, metavar="N", help="pixels; default: 96")
+    benchmark.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    benchmark.set_defaults(run=_benchmark)
+
     site = kinds.add_parser("site", help="execute the chapters and render the book to _site")
     site.add_argument("--renderer", choices=("auto", "quarto", "sphinx"), default="auto")
     site.add_argument("--force", action="store_true", help="execute and render all of it again")
@@ -104,6 +112,16 @@ def _models(command: argparse.ArgumentParser) -> None:
         metavar="METHOD",
         help="combine the models, or all the repository's own, to one: soft, hard, ...",
     )
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    """Fine-tune the named nets that are not fine-tuned yet, and write the table."""
+    from meznet_helpers import benchmark
+
+    how = {"epochs": args.epochs, "size": args.size, "seed": args.seed}
+    table = benchmark.run(args.nets, args.out, **how)
+    table.to_csv(sys.stdout, index=False, float_format="%.4f")
+    return 0
 
 
 def _site(args: argparse.Namespace) -> int:

@@ -92,9 +92,9 @@ def tiny_nets() -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        One row per net in ``data/models``: `model`, `mode`, `size` (input side, pixels),
-        `parameters` (millions), `epochs`, `n` (validation images), `hits1`, `hits5`, and the same
-        images upright and upside down: `n_turned`, `hits1_upright`, `hits1_upside_down`.
+        One row per net of tag ``tiny`` in ``data/models``: `model`, `mode`, `size` (input side,
+        pixels), `parameters` (millions), `epochs`, `n` (validation images), `hits1`, `hits5`, and
+        the same images upright and upside down: `n_turned`, `hits1_upright`, `hits1_upside_down`.
 
     Examples
     --------
@@ -108,8 +108,11 @@ def tiny_nets() -> "pd.DataFrame":
     nets = []
     for path in sorted((profile.data() / "models").glob("*/net.json")):
         net = json.loads(path.read_text(encoding="utf-8"))
-        net |= {"model": f"keras/{net['application']}@tiny", "parameters": net["parameters"] / 1e6}
-        nets.append(net)
+        net = {"framework": "keras", "tag": "tiny"} | net
+        net["model"] = f"{net['framework']}/{net['application']}@{net['tag']}"
+        net["parameters"] /= 1e6
+        if net["tag"] == "tiny":
+            nets.append(net)
     columns = ["model", "mode", "size", "parameters", "epochs", "n", "hits1", "hits5"]
     return pd.DataFrame(nets)[[*columns, "n_turned", "hits1_upright", "hits1_upside_down"]]
 

@@ -13,7 +13,7 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import tiny_imagenet
 
 PUBLISHED = sorted(name for name in registry() if name.endswith("@imagenet"))
-TINY = sorted(name for name in registry() if name.endswith("@tiny"))
+OWN = sorted(registry().keys() - set(PUBLISHED))
 
 
 def application(name):
@@ -177,9 +177,8 @@ def test_detail_is_lost_smoothly_before_the_image_is_enlarged(how):
 
 
 def test_tiny_nets_lose_the_detail_that_they_never_saw():
-    tiny = [net for name, net in registry().items() if name.endswith("@tiny")]
-    assert tiny and {net.detail for net in tiny} == {64}
-    assert {net.detail for name, net in registry().items() if name.endswith("@imagenet")} == {None}
+    assert OWN and {registry()[name].detail for name in OWN} == {64}
+    assert {registry()[name].detail for name in PUBLISHED} == {None}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -206,11 +205,19 @@ def test_names():
         assert one.mode in MODES and one.interpolation in INTERPOLATIONS
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_tiny_nets_come_from_their_files(name):
-    one = registry()[name]
-    folder = profile.data() / "models" / one.application
+FOLDERS = sorted(path.parent for path in (profile.data() / "models").glob("*/net.json"))
+
+
+def test_there_is_one_net_in_each_folder():
+    assert len(OWN) == len(FOLDERS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_tiny_nets_come_from_their_files(folder):
     facts = json.loads((folder / "net.json").read_text(encoding="utf-8"))
+    facts = {"framework": "keras", "tag": "tiny"} | facts
+    one = registry()[f"{facts['framework']}/{facts['application']}@{facts['tag']}"]
+    assert folder.name == one.application or one.framework == "timm"
     for key in ("application", "size", "mode", "labels", "interpolation", "options", "licence"):
         assert getattr(one, key) == facts[key]
     assert facts["parameters"] > 100_000 and facts["n"] == 10_000

@@ -141,15 +141,21 @@ def test_rows_keep_the_order_and_the_missing():
 def test_tiny_nets(tmp_path, monkeypatch):
     facts = {"mode": "tf", "size": 64, "epochs": 9, "n": 100, "hits1": 40, "hits5": 70}
     facts |= {"n_turned": 20, "hits1_upright": 8, "hits1_upside_down": 2, "options": {}}
-    for name, parameters in (("B", 2_500_000), ("A", 1_000_000)):
+    nets = {
+        "B": {"parameters": 2_500_000},
+        "A": {"parameters": 1_000_000},
+        "C": {"parameters": 3_000_000, "framework": "timm", "tag": "tiny"},
+        "C-photos": {"parameters": 3_000_000, "framework": "timm", "tag": "photos"},
+    }
+    for name, net in nets.items():
         folder = tmp_path / "models" / name
         folder.mkdir(parents=True)
-        text = json.dumps(facts | {"application": name, "parameters": parameters})
+        text = json.dumps(facts | {"application": name[0]} | net)
         (folder / "net.json").write_text(text, encoding="utf-8")
     monkeypatch.setattr(profile, "data", lambda: tmp_path)
     table = published.tiny_nets()
-    assert table["model"].tolist() == ["keras/A@tiny", "keras/B@tiny"]
-    assert table["parameters"].tolist() == [1.0, 2.5]
+    assert table["model"].tolist() == ["keras/A@tiny", "keras/B@tiny", "timm/C@tiny"]
+    assert table["parameters"].tolist() == [1.0, 2.5, 3.0]
     assert table.loc[1, ["n", "hits1", "hits5", "n_turned"]].tolist() == [100, 40, 70, 20]
 
 

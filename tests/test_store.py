@@ -680,6 +680,7 @@ def test_every_card_of_the_manifest_is_there():
 def test_the_builder_lists_what_is_there(builder, tmp_path, monkeypatch):
     for name, content in {
         "models/Net/weights.safetensors": b"net",
+        "models/Net/net.json": b'{"application": "Net", "framework": "timm", "tag": "photos"}',
         "models/Net/README.md": b"",
         "models/Net/train.py": b"",
         "labels/list.txt": b"a",
@@ -699,13 +700,13 @@ def test_the_builder_lists_what_is_there(builder, tmp_path, monkeypatch):
     read.cache_clear()
     assets = store.manifest()
     assert list(assets) == [
-        "keras/Net@tiny",
         "labels/list.txt",
         "results/deep/er.csv",
+        "timm/Net@photos",
         "tiny-imagenet-200",
     ]
-    assert assets["keras/Net@tiny"].path == "models/Net/weights.safetensors"
-    assert assets["keras/Net@tiny"].card == "models/Net/README.md"
+    assert assets["timm/Net@photos"].path == "models/Net/weights.safetensors"
+    assert assets["timm/Net@photos"].card == "models/Net/README.md"
     assert assets["results/deep/er.csv"].card == "results/README.md"
     for name in list(assets)[:3]:
         assert store.verify(name) == tmp_path / assets[name].path

@@ -3,17 +3,19 @@
 Torch never comes into this process: TensorFlow lives here, so that each net runs in a worker.
 """
 
+import functools
 import json
 
 import numpy as np
 import psutil
 import pytest
 
-from meznet_helpers import ensemble
+from meznet_helpers import backbones, ensemble, profile
+from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import labeler
+from meznet_helpers.labelers import labeler, names
 from meznet_helpers.labelers.ensemble import EnsembleLabeler
-from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.labelers.timm import TimmLabeler, TrainedLabeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
 
 pytestmark = pytest.mark.contract
@@ -203,6 +205,133 @@ def test_errors_come_from_the_worker_too(images):
     net.release()
 
 
+# ---- the nets of this project
+
+OWN = """
+import dataclasses, sys
+import numpy as np, timm, torch
+from pathlib import Path
+from unittest import mock
+from PIL import Image
+from safetensors.numpy import save_file
+from meznet_helpers import store
+from meznet_helpers.backbones import Backbone
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.features import embed
+from meznet_helpers.labelers.stored import pack, unpack
+from meznet_helpers.labelers.timm import TrainedLabeler
+file = Path(FOLDER) / "own.safetensors"
+mock.patch.object(store, "resolve", lambda name: file).start()
+images = list(np.load(Path(FOLDER) / "images.npz").values())
+
+def refused(net):
+    try:
+        net.predict(images)
+    except MeznetError as error:
+        return str(error)
+
+for application, options, size in (
+    ("regnetx_002", {}, 96),
+    ("tiny_vit_5m_224", {"window_sizes": [8, 8, 4, 2]}, 64),
+):
+    torch.manual_seed(0)
+    model = timm.create_model(application, num_classes=200, **options).eval()
+    weights = {name: each.numpy() for name, each in model.state_dict().items()
+               if each.is_floating_point()}
+    net = Backbone(application, "own", size, "torch", "tiny_imagenet", options=options,
+                   framework="timm", detail=64)
+    small = [Image.fromarray(one).resize((64, 64), Image.BILINEAR) for one in images]
+    config = timm.data.resolve_model_data_config(model) | dict(
+        input_size=(3, size, size), crop_pct=1.0, crop_mode="squash", interpolation="bilinear"
+    )
+    transform = timm.data.create_transform(**config, is_training=False)
+    batch = torch.stack([transform(one) for one in small])
+    for bits in (16, 8):
+        packed = pack(weights, bits)
+        save_file(packed, file)
+        model.load_state_dict({n: torch.from_numpy(w) for n, w in unpack(packed).items()},
+                              strict=False)
+        with torch.no_grad():
+            expected = model.train().eval()(batch).softmax(1).numpy()
+            seen = model.forward_head(model.forward_features(batch), pre_logits=True).numpy()
+        one = TrainedLabeler(net)
+        found = one.predict(images, batch_size=2)
+        assert found.models == (f"timm/{application}@own",) and len(found.labels) == 200
+        np.testing.assert_allclose(found.probs[0], expected, atol=1e-5)
+        np.testing.assert_allclose(one.outputs(net.prepare(images).transpose(0, 3, 1, 2)),
+                                   expected, atol=1e-5)
+        for cache in (True, True, False):
+            for count in (1, 5):
+                given = embed(images, one, batch_size=count, cache=cache)
+                np.testing.assert_allclose(given, seen, atol=1e-5)
+        assert np.abs(np.diff(seen, axis=0)).max() > 0.01
+        again = TrainedLabeler.from_recipe(one.recipe())
+        assert again.backbone == net and again.weights_file() == file
+
+said = refused(TrainedLabeler(dataclasses.replace(net, options={})))
+assert said.startswith(f"{file} does not fit TinyVit: weight ") and said.endswith("differs."), said
+one = TrainedLabeler(dataclasses.replace(net, size=8))
+one.model = timm.create_model("vit_tiny_patch16_224", num_classes=200)
+said = refused(one)
+assert said.startswith("timm/tiny_vit_5m_224@own can't work on pictures of 8 x 8 pixels ("), said
+file.write_bytes(b"")
+said = refused(TrainedLabeler(net))
+assert said.startswith(f"{file} is no readable safetensors file: "), said
+"""
+
+
+def test_nets_of_this_project_are_timms_with_the_stored_weights(made, fresh_python, tmp_path):
+    """By timm's own transform, in both precisions, and what the classifier sees."""
+    code = OWN.replace("FOLDER", repr(str(made[0].parent)))
+    fresh_python(code, MEZNET_CACHE=str(tmp_path))
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch):
+    """A registry that knows a net of Keras and two of timm."""
+    keras = {"application": "A", "size": 64, "mode": "tf", "labels": "tiny_imagenet"}
+    timm = {"application": "b_1", "size": 96, "mode": "torch", "labels": "tiny_imagenet"}
+    timm |= {"framework": "timm", "options": {"c": [8, 4]}, "detail": 64, "epochs": 3}
+    for name, net in {"A": keras, "b": timm, "b-photos": timm | {"tag": "photos"}}.items():
+        (tmp_path / "models" / name).mkdir(parents=True)
+        path = tmp_path / "models" / name / "net.json"
+        path.write_text(json.dumps(net), encoding="utf-8")
+    monkeypatch.setattr(profile, "data", lambda: tmp_path)
+    monkeypatch.setattr(backbones, "registry", functools.cache(registry.__wrapped__))
+    monkeypatch.setattr(names, "registry", backbones.registry)
+    return backbones.registry()
+
+
+def test_the_registry_knows_framework_and_tag(registered):
+    assert [name for name in registered if not name.endswith("@imagenet")] == [
+        *("keras/A@tiny", "timm/b_1@tiny", "timm/b_1@photos")
+    ]
+    net = labeler("timm/b_1")
+    assert isinstance(net, TrainedLabeler) and net.name == "timm/b_1@tiny"
+    assert net.labels == tiny_imagenet() and net.framework == "torch"
+    assert (net.backbone.options, net.backbone.detail) == ({"c": [8, 4]}, 64)
+    assert labeler("timm/b_1@photos").backbone.tag == "photos"
+    spelled = labeler("timm/b_1@tiny", mode="caffe", interpolation="nearest").backbone
+    assert (spelled.mode, spelled.interpolation) == ("caffe", "nearest")
+    pair = labeler("ensemble/soft(keras/A@tiny, timm/b_1@tiny)")
+    assert [type(one).__name__ for one in pair.members] == ["KerasLabeler", "TrainedLabeler"]
+    assert isinstance(labeler("timm/b_1@imagenet"), TimmLabeler)
+    with pytest.raises(MeznetError, match='No backbone is called "timm/b_1@photo"'):
+        labeler("timm/b_1@photo")
+
+
+@pytest.mark.parametrize("name", [n for n in registry() if n.startswith("timm/")])
+def test_bundled_nets_beside_keras(name, images):
+    """In a worker, alone and in an ensemble; the right answers are held by the cards."""
+    net = labeler(name)
+    found = net.predict(images, batch_size=2)
+    assert net._worker.alive and found.probs.shape == (1, 5, 200)
+    both = EnsembleLabeler([KERAS, net]).predict(images).probs[0]
+    np.testing.assert_allclose(
+        both, (found.probs[0] + labeler(KERAS).predict(images).probs[0]) / 2, atol=1e-5
+    )
+
+
 # ---- names, without timm
 
 
@@ -230,8 +359,10 @@ def test_wrong_names(name):
 
 
 @pytest.mark.parametrize("change", [{"mode": "caffe"}, {"interpolation": "nearest"}])
-def test_keras_changes_do_not_fit(change):
-    with pytest.raises(MeznetError, match=f"{next(iter(change))} is for Keras nets; timm/resnet18"):
+def test_changes_of_the_registry_do_not_fit(change):
+    with pytest.raises(
+        MeznetError, match=f"{next(iter(change))} is for nets of the registry; timm/resnet18"
+    ):
         labeler("timm/resnet18@imagenet", **change)
 
 

@@ -522,14 +522,20 @@ def finished(training, tmp_path):
     return SimpleNamespace(recipe=one, out=out, images=tmp_path / "tiny", weights=weights)
 
 
-def test_export(training, finished, tmp_path, monkeypatch):
-    exporting = script("export_keras", training=training)
-    monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
-    monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
-    monkeypatch.setattr(exporting, "ENLARGED", (0,))
+@pytest.fixture
+def exporting(training, finished, tmp_path, monkeypatch):
+    """The module that both scripts share, writing to a folder of its own."""
+    module = script("exporting", training=training)
+    monkeypatch.setattr(module, "recipes", lambda: {"Small": finished.recipe})
+    monkeypatch.setattr(module, "HERE", tmp_path / "models")
     (tmp_path / "models").mkdir()
+    return module
 
-    exporting.export("Small", finished.images, finished.out)
+
+def test_export(training, exporting, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "ENLARGED", (0,))
+    exporter = script("export_keras", training=training, exporting=exporting)
+    exporter.export("Small", finished.images, finished.out)
 
     folder = tmp_path / "models" / "Small"
     facts = json.loads((folder / "net.json").read_text(encoding="utf-8"))
@@ -560,21 +566,112 @@ def test_export(training, finished, tmp_path, monkeypatch):
     assert rows[0] == "epoch,loss,train,held_out,seconds" and len(rows) == 3
 
 
-def test_export_of_an_unfinished_run(training, finished, monkeypatch):
-    exporting = script("export_keras", training=training)
+def test_export_of_an_unfinished_run(training, exporting, finished, monkeypatch):
     monkeypatch.setattr(exporting, "recipes", lambda: {"Small": recipe(training, epochs=9)})
     with pytest.raises(SystemExit, match="Small is at epoch 2 of 9: train it to the end"):
-        exporting.export("Small", finished.images, finished.out)
+        exporting.finished("Small", finished.out, "weights/")
 
 
-def test_the_input_size_is_the_best_of_those_tried(training, finished, tmp_path, monkeypatch):
-    exporting = script("export_keras", training=training)
-    monkeypatch.setattr(exporting, "recipes", lambda: {"Small": finished.recipe})
-    monkeypatch.setattr(exporting, "HERE", tmp_path / "models")
-    monkeypatch.setattr(
-        exporting, "ranks", lambda net, _, images, truth: np.full(len(truth), abs(net.size - 64))
+def test_the_input_size_is_the_best_of_those_tried(exporting, finished, tmp_path):
+    run = exporting.finished("Small", finished.out, "weights/")
+    exporting.export(
+        run,
+        lambda net, _, images, truth: np.full(len(truth), abs(net.size - 64)),
+        finished.images,
+        finished.out,
     )
-    (tmp_path / "models").mkdir()
-    exporting.export("Small", finished.images, finished.out)
     facts = json.loads((tmp_path / "models/Small/net.json").read_text(encoding="utf-8"))
     assert facts["size"] == 64
+    card = (tmp_path / "models/Small/README.md").read_text(encoding="utf-8")
+    assert "0.0% at 32, 100.0% at 64, 0.0% at 96" in card
+    assert "| input | the whole picture at 64 x 64 pixels |" in card  # not enlarged
+
+
+@pytest.mark.parametrize(("bits", "worse"), [(8, 2), (16, 2), (8, 1)])
+def test_bits_that_cost_too_much(bits, worse, exporting, finished, tmp_path):
+    """Of 30 images one is more than 0.3 %; none is not."""
+    run = exporting.finished("Small", finished.out, "weights/")
+
+    def ranks(net, weights, images, truth):
+        full = all(weights[path] is values for path, values in run.weights.items())
+        return np.where(np.arange(len(truth)) < 10, 1 if full else worse, 3)
+
+    if worse == 1:
+        exporting.export(run, ranks, finished.images, finished.out, bits)
+        assert (tmp_path / "models/Small/weights.safetensors").exists()
+        return
+    with pytest.raises(SystemExit, match=f"{bits} bits cost Small 10 of 30 images: store more"):
+        exporting.export(run, ranks, finished.images, finished.out, bits)
+    assert not (tmp_path / "models/Small").exists()
+
+
+def test_a_call_is_written_as_python(exporting):
+    assert exporting.call("f", '"net"', {"a": 1, "b": [2]}) == 'f("net", a=1, b=[2])'
+    assert exporting.call("f", "", {}) == "f()"
+
+
+@pytest.mark.parametrize(("recipe_name", "bits"), [("net", 8), ("net-photos", 16)])
+def test_export_of_a_net_of_timm(recipe_name, bits, finished, tmp_path, fresh_python):
+    """A run with a second head, and one on photographs; the loader gives what the card says."""
+    both = recipe_name == "net"
+    net = PHOTOS | ({"start": "net-photos", "emoji": 64, "epochs": 3} if both else {})
+    code = f"""
+import exporting, export_timm, timm, torch
+import json, pathlib
+import numpy as np
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+from meznet_helpers import evaluate, store
+from meznet_helpers.images import read_many
+from meznet_helpers.labelers.stored import pack, unpack
+from meznet_helpers.labelers.timm import TrainedLabeler
+from meznet_helpers.backbones import Backbone
+name, bits, models = {recipe_name!r}, {bits}, pathlib.Path({str(tmp_path / "models")!r})
+out, images = pathlib.Path({str(finished.out)!r}), pathlib.Path({str(finished.images)!r})
+recipes = {{name: training.Recipe(**{net!r}), "net-photos": training.Recipe(**{PHOTOS!r})}}
+exporting.recipes = export_timm.recipes = lambda: recipes
+exporting.HERE, exporting.ENLARGED, exporting.COST = models, (0, 32), 1
+torch.manual_seed(0)
+model = timm.create_model("regnetx_002", num_classes=200)
+tensors = {{f"weights/net.{{key}}": each for key, each in model.state_dict().items()}}
+tensors |= {{"weights/emoji.bias": torch.zeros(5), "step/net.head.fc.bias": torch.zeros(1)}}
+line = {{"epoch": 1, "loss": 5.1, "train": 0.1, "held_out": 0.2, "seconds": 1800}}
+save_file(tensors, out / f"{{name}}.safetensors",
+          {{"log": json.dumps([line | {{"epoch": n + 1}} for n in range(recipes[name].epochs)])}})
+models.mkdir()
+export_timm.export(name, images, out, bits)
+
+facts = json.loads((models / name / "net.json").read_text(encoding="utf-8"))
+path = models / name / "weights.safetensors"
+floats = {{key.removeprefix("weights/net."): each.numpy() for key, each in tensors.items()
+          if key.startswith("weights/net.") and each.is_floating_point()}}
+packed, stored = pack(floats, bits), load_file(path)
+assert packed.keys() == stored.keys()
+for key, values in packed.items():
+    np.testing.assert_array_equal(stored[key], values)
+assert facts["parameters"] == sum(each.size for each in floats.values())
+
+store.resolve = lambda name: path
+keys = {{"application", "tag", "size", "mode", "labels", "options", "framework", "detail"}}
+net = TrainedLabeler(Backbone(**{{key: facts[key] for key in keys}}))
+pictures = read_many([images / f"val/images/val_{{n}}.JPEG" for n in range(30)])
+truth = np.arange(30)
+for turn, k, key in ((1, 1, "hits1"), (1, 5, "hits5"), (-1, 1, "hits1_upside_down")):
+    turned = [np.ascontiguousarray(picture[::turn]) for picture in pictures]
+    ranks = evaluate.rank_of_truth(net.predict(turned).probs, truth)[0]
+    assert evaluate.hits(ranks, k).sum() == facts[key], key
+print(path.stat().st_size / facts["parameters"])
+"""
+    out = fresh_python(ON_TIMM + code)
+    assert float(out.splitlines()[-1]) < bits / 8 + 0.05  # bytes for each parameter
+    folder = tmp_path / "models" / recipe_name
+    facts = json.loads((folder / "net.json").read_text(encoding="utf-8"))
+    tag = "tiny" if both else "photos"
+    assert (facts["framework"], facts["tag"], facts["bits"]) == ("timm", tag, bits)
+    assert facts["epochs"] == (5 if both else 2) and facts["detail"] == 64
+    card = " ".join((folder / "README.md").read_text(encoding="utf-8").split())
+    assert f'# timm/regnetx_002@{tag} `timm.create_model("regnetx_002", num_classes=200)`' in card
+    assert f"cost of {bits} bits" in card and ("8-bit integers" in card) == both
+    assert ("has never seen a drawing of an animal" in card) == both
+    assert ("photographs alone: drawings are foreign" in card) != both
+    assert (", after 2 epochs on photographs alone (`net-photos`)" in card) == both

@@ -200,7 +200,7 @@ def test_killed_from_outside_while_it_labels(odd):
     process = Worker(odd.Odd("sleep"))
     threading.Timer(1.0, os.kill, (process.pid, signal.SIGKILL)).start()
     with pytest.raises(MeznetError, match="SIGKILL"):
-        process.probabilities(pictures(1))
+        process.call("probabilities", pictures(1))
 
 
 def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
@@ -274,7 +274,11 @@ import odd_labelers
 from meznet_helpers.labelers.worker import Worker, _send
 worker = Worker(odd_labelers.Odd({how!r}))
 image = np.zeros((4, 4, 3), np.uint8)
-_send(worker._process.stdin, image) if {how!r} else worker.probabilities([image])
+order = np.array('["probabilities", 1, {{}}]')
+if {how!r}:
+    _send(worker._process.stdin, image, order=order)
+else:
+    worker.call("probabilities", [image])
 print(worker.pid, flush=True)
 {end}
 """
@@ -289,7 +293,8 @@ def test_the_callers_script_runs_once(odd, tmp_path):
     script.write_text(
         "print('once')\nimport numpy as np, odd_labelers\n"
         "from meznet_helpers.labelers.worker import Worker\n"
-        "print(Worker(odd_labelers.Odd()).probabilities([np.zeros((2, 2, 3), np.uint8)]).shape)\n",
+        "image = np.zeros((2, 2, 3), np.uint8)\n"
+        "print(Worker(odd_labelers.Odd()).call('probabilities', [image]).shape)\n",
         encoding="utf-8",
     )
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")

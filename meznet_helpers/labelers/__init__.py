@@ -1,5 +1,6 @@
 """Labelers: anything that gives probabilities over a label space for images."""
 
-from meznet_helpers.labelers.base import Labeler, labeler
+from meznet_helpers.labelers.base import Labeler
+from meznet_helpers.labelers.names import labeler
 
 __all__ = ["Labeler", "labeler"]

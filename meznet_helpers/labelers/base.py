@@ -1,15 +1,13 @@
 """The one contract of the book: a labeler gives probabilities over a label space for images."""
 
-import dataclasses
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from meznet_helpers import profile
-from meznet_helpers.backbones import INTERPOLATIONS, MODES, backbone
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, as_images
 from meznet_helpers.labels import LabelSpace
@@ -83,28 +81,37 @@ class Labeler(ABC):
             self._worker = None
 
     def serve(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch here, or in a worker process if another framework lives here.
+        """Label one batch here, or in a worker process; see `call`."""
+        return self.call("probabilities", images)
+
+    def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
+        """Call a method here, or in a worker process if another framework lives here.
 
         Parameters
         ----------
-        images : list of ndarray, each (height, width, 3), uint8
+        method : str
+            ``"probabilities"``, ``"features"`` or ``"weights_digest"``.
+        *given : sequence of ndarray or Path
+            Its images, if it takes any.
+        **settings
+            Its other arguments, for JSON.
 
         Returns
         -------
-        ndarray, shape (images, labels), float32
+        ndarray
 
         Raises
         ------
         MeznetError
-            If the worker can't label, or ends in the middle.
+            If the worker can't do it, or ends in the middle.
         """
         if self._worker is None or not self._worker.alive:
             if self.framework is None or living() <= {self.framework}:
-                return self.probabilities(images)
+                return getattr(self, method)(*given, **settings)
             from meznet_helpers.labelers.worker import Worker
 
             self._worker = Worker(self)
-        return self._worker.probabilities(images)
+        return self._worker.call(method, *given, **settings)
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images.
@@ -179,67 +186,3 @@ def readable(images: Any) -> Images:
     for error in () if images is given else images.errors:
         warnings.warn(str(error), stacklevel=3)
     return images
-
-
-def labeler(name: str, *, mode: str | None = None, interpolation: str | None = None) -> Labeler:
-    """Make a labeler by name.
-
-    Parameters
-    ----------
-    name : str
-        A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a timm net with ImageNet's
-        labels, ``"timm/resnet18@imagenet"``; or an ensemble of such names,
-        ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
-        profile chooses the weights.
-    mode, interpolation : str, optional
-        Put Keras nets under another network's preprocessing. The book does so to show what it
-        costs; leave both out to get the right ones.
-
-    Returns
-    -------
-    Labeler
-
-    Raises
-    ------
-    MeznetError
-        If no labeler has that name, or the mode or interpolation is unknown. Names of timm's nets
-        are looked up at the first prediction, in the process that timm is imported in.
-
-    Examples
-    --------
-    >>> net = labeler("keras/MobileNetV2@tiny")
-    >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
-    (1, 1, 200)
-    """
-    changes = {"mode": mode, "interpolation": interpolation}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    for key, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
-        if key in changes and changes[key] not in known:
-            raise MeznetError(f'{key} is "{changes[key]}"; choose from {", ".join(known)}.')
-    name = name.strip()
-    if name.startswith("ensemble/"):
-        from meznet_helpers.labelers.ensemble import EnsembleLabeler, parse
-
-        method, members = parse(name)
-        return EnsembleLabeler([labeler(member, **changes) for member in members], method)
-    if name.startswith("timm/"):
-        return _timm(name, changes)
-    from meznet_helpers.labelers.keras import KerasLabeler
-
-    return KerasLabeler(dataclasses.replace(backbone(name), **changes))
-
-
-def _timm(name: str, changes: dict[str, str]) -> Labeler:
-    """Make a labeler of a timm net by name."""
-    from meznet_helpers.labelers.timm import TimmLabeler
-
-    net, _, tag = name.removeprefix("timm/").partition("@")
-    tag = tag or {"tiny": "tiny", "full": "imagenet"}[profile.active()]
-    if tag != "imagenet" or not net:
-        raise MeznetError(
-            f'No backbone is called "timm/{net}@{tag}"; timm\'s nets have names like '
-            f'"timm/{net or "resnet18"}@imagenet".'
-        )
-    for key in changes:
-        raise MeznetError(f"{key} is for Keras nets; {name} keeps the preprocessing timm gives it.")
-    return TimmLabeler(net)

@@ -9,7 +9,8 @@ import numpy as np
 from meznet_helpers import ensemble
 from meznet_helpers.axes import unique_names
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.base import Labeler, labeler, readable
+from meznet_helpers.labelers.base import Labeler, readable
+from meznet_helpers.labelers.names import labeler
 from meznet_helpers.predictions import Predictions
 
 

@@ -1,26 +1,24 @@
 """Keras applications as labelers, with one compiled function instead of ``model.predict``."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meznet_helpers import download, labels, profile, store
+from meznet_helpers import download, profile, store
 from meznet_helpers.backbones import Backbone
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.base import Labeler
+from meznet_helpers.labelers import stored
+from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 
-_SPACES = {"imagenet": labels.imagenet, "tiny_imagenet": labels.tiny_imagenet}
 
-
-class KerasLabeler(Labeler):
+class KerasLabeler(BackboneLabeler):
     """A Keras application with its own preprocessing.
 
     The network is built at the first prediction. On the TensorFlow backend it runs as one
@@ -38,12 +36,6 @@ class KerasLabeler(Labeler):
     (1, 1, 200)
     """
 
-    def __init__(self, backbone: Backbone) -> None:
-        """Keep the backbone; nothing is loaded yet."""
-        self.backbone = backbone
-        self.name = backbone.name
-        self.labels = _SPACES[backbone.labels]()
-
     @property
     def framework(self) -> str:
         """Keras' backend: of this process, or the one that Keras will take when it is imported."""
@@ -56,15 +48,6 @@ class KerasLabeler(Labeler):
             return settings.get("backend", "tensorflow")
         except (OSError, ValueError):
             return "tensorflow"
-
-    def recipe(self) -> dict[str, Any]:
-        """Return the backbone; see `Labeler.recipe`."""
-        return dataclasses.asdict(self.backbone)
-
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> "KerasLabeler":
-        """Make a labeler of a backbone's fields."""
-        return cls(Backbone(**recipe))
 
     @functools.cached_property
     def model(self) -> Any:
@@ -79,9 +62,24 @@ class KerasLabeler(Labeler):
         """Label one batch; see `Labeler.probabilities`."""
         return self._run(self.backbone.prepare(images))
 
+    @functools.cached_property
+    def _encode(self) -> Callable[[np.ndarray], np.ndarray]:
+        return compiled(headless(self.model))
+
+    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function to features; see `NetworkLabeler.encoder`."""
+        if half:
+            raise MeznetError(f"half is for nets on torch; {self.name} computes in 32 bits.")
+        return self._encode
+
+    def tensors(self) -> Iterable[np.ndarray]:
+        """Yield the weights; see `NetworkLabeler.tensors`."""
+        return self.model.get_weights()
+
     def release(self) -> None:
         """Forget the network and free its memory; the next prediction builds it again."""
         self.__dict__.pop("_run", None)
+        self.__dict__.pop("_encode", None)
         self.__dict__.pop("model", None)
         super().release()
 
@@ -104,13 +102,36 @@ def build(backbone: Backbone) -> Any:
         If weights are missing and may not be downloaded.
     """
     if backbone.tag == "imagenet":
-        keras = _import_keras()
         with _downloads_by_store():
-            builder = getattr(keras.applications, backbone.application)
-            return builder(weights="imagenet", **backbone.options)
+            return _application(backbone, weights="imagenet")
     model = untrained(backbone)
     load_weights(model, store.resolve(backbone.name))
     return model
+
+
+def headless(model: Any) -> Any:
+    """Cut a Keras application before its classifier, the last layer with a kernel.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As `build` returns it.
+
+    Returns
+    -------
+    keras.Model
+        From the same inputs to features (images, d): what the classifier sees, pooled.
+
+    Examples
+    --------
+    >>> net = Backbone("MobileNet", "tiny", 32, "raw", "tiny_imagenet", options={"alpha": 0.25})
+    >>> headless(untrained(net)).output_shape
+    (None, 256)
+    """
+    import keras
+
+    classifier = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+    return keras.Model(model.inputs, keras.layers.Flatten()(classifier.input))
 
 
 def untrained(backbone: Backbone) -> Any:
@@ -132,13 +153,19 @@ def untrained(backbone: Backbone) -> Any:
     >>> untrained(net).output_shape
     (None, 200)
     """
-    builder = getattr(_import_keras().applications, backbone.application)
-    return builder(
-        weights=None,
-        input_shape=(backbone.size, backbone.size, 3),
-        classes=len(_SPACES[backbone.labels]()),
-        **backbone.options,
-    )
+    return _application(backbone, weights=None, classes=len(SPACES[backbone.labels]()))
+
+
+def _application(backbone: Backbone, **settings: Any) -> Any:
+    """Build a Keras application for the backbone's size of input."""
+    keras, side = _import_keras(), backbone.size
+    builder = getattr(keras.applications, backbone.application)
+    try:
+        return builder(input_shape=(side, side, 3), **settings, **backbone.options)
+    except ValueError as error:
+        why = " ".join(str(error).split())[:200].rstrip(".")
+        said = f"{backbone.name} can't be built for pictures of {side} x {side} pixels ({why})."
+        raise MeznetError(said) from error
 
 
 def _import_keras() -> Any:
@@ -173,20 +200,10 @@ def load_weights(model: Any, path: Path) -> None:
     MeznetError
         If the file can't be read, or names or shapes do not match the model.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        stored = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise MeznetError(f"{path} is no readable safetensors file: {error}.") from error
-    wanted = {weight.path: tuple(weight.shape) for weight in model.weights}
-    found = {name: values.shape for name, values in stored.items()}
-    if wanted != found:
-        odd = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
-        raise MeznetError(f'{path} does not fit {model.name}: weight "{odd}" differs.')
+    found = stored.read(path)
+    stored.check(path, model.name, {w.path: tuple(w.shape) for w in model.weights}, found)
     for weight in model.weights:
-        weight.assign(stored[weight.path].astype(np.float32))
+        weight.assign(found[weight.path])
 
 
 def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,10 +1,10 @@
-"""Classification nets of timm as labelers, each with the preprocessing that timm gives it."""
+"""Nets of timm as labelers: published ones as timm prepares them, and those of this project."""
 
 import contextlib
 import dataclasses
 import difflib
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,12 +13,23 @@ from PIL import Image
 
 from meznet_helpers import labels as spaces
 from meznet_helpers import profile
+from meznet_helpers.backbones import Backbone
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.base import Labeler, living
+from meznet_helpers.labelers import stored
+from meznet_helpers.labelers.network import SPACES, BackboneLabeler
+from meznet_helpers.labelers.torch import TorchLabeler
 from meznet_helpers.labels import LabelSpace
 
 
-class TimmLabeler(Labeler):
+class _Timm(TorchLabeler):
+    """What all nets of timm share."""
+
+    def pooled(self, batch: Any) -> Any:
+        """Return what the classifier sees; see `TorchLabeler.pooled`."""
+        return self.model.forward_head(self.model.forward_features(batch), pre_logits=True)
+
+
+class TimmLabeler(_Timm):
     """A classification net of timm with its own preprocessing.
 
     The net is looked up and built at the first prediction. Weights come from the hub, or from
@@ -45,8 +56,6 @@ class TimmLabeler(Labeler):
     ('timm/resnet18@imagenet', 'torch', LabelSpace('imagenet', 1000 labels))
     """
 
-    framework = "torch"
-
     def __init__(
         self, net: str, *, labels: LabelSpace | None = None, name: str | None = None, **options: Any
     ) -> None:
@@ -66,49 +75,87 @@ class TimmLabeler(Labeler):
         """Make a labeler of such arguments."""
         return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
 
-    @functools.cached_property
-    def model(self) -> Any:
-        """The net, with weights, in evaluation mode (``torch.nn.Module``)."""
-        return build(self.net, len(self.labels), self.options).to(_device())
+    def build(self) -> Any:
+        """Build the net; see `build`."""
+        return build(self.net, len(self.labels), self.options)
 
-    @functools.cached_property
-    def transform(self) -> Any:
-        """What timm does to a Pillow image before the net sees it (a callable)."""
+    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what timm does to an image before the net sees it."""
         model = self.model  # it is refused here before timm is imported
         import timm
 
         config = timm.data.resolve_model_data_config(model)
-        return timm.data.create_transform(**config, is_training=False)
+        transform = timm.data.create_transform(**config, is_training=False)
+        return lambda image: transform(Image.fromarray(image)).numpy()
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch; see `Labeler.probabilities`."""
-        if not images:
-            return np.zeros((0, len(self.labels)), np.float32)
-        return self.outputs(np.stack([self.transform(Image.fromarray(one)) for one in images]))
 
-    def outputs(self, batch: np.ndarray) -> np.ndarray:
-        """Run the net on input that is prepared already.
+class TrainedLabeler(BackboneLabeler, _Timm):
+    """A net of timm that this project trained, with the preprocessing of its backbone.
 
-        Parameters
-        ----------
-        batch : ndarray, shape (images, 3, height, width), float32
+    Parameters
+    ----------
+    backbone : Backbone
+        Of framework ``"timm"``.
 
-        Returns
-        -------
-        ndarray, shape (images, labels), float32
-        """
-        model = self.model
-        import torch
+    Examples
+    --------
+    >>> net = TrainedLabeler(Backbone("resnet18", "own", 64, "torch", "tiny_imagenet"))
+    >>> net.framework, net.labels
+    ('torch', LabelSpace('tiny_imagenet', 200 labels))
+    """
 
-        with torch.inference_mode():
-            scores = model(torch.from_numpy(batch).to(_device())).float()
-            return scores.softmax(1).cpu().numpy()
+    def build(self) -> Any:
+        """Build the net and load its weights."""
+        model, path = untrained(self.backbone), self.weights_file()
+        load_weights(model, stored.read(path), path)
+        return model
 
-    def release(self) -> None:
-        """Forget the net and free its memory; the next prediction builds it again."""
-        self.__dict__.pop("transform", None)
-        self.__dict__.pop("model", None)
-        super().release()
+    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what `Backbone.prepare` does to one image, with the channels first."""
+        prepared = super().preparation()
+        return lambda image: prepared(image).transpose(2, 0, 1)
+
+
+def untrained(backbone: Backbone) -> Any:
+    """Build a net of timm with random weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+    """
+    import timm
+
+    outputs = len(SPACES[backbone.labels]())
+    return timm.create_model(backbone.application, num_classes=outputs, **backbone.options).eval()
+
+
+def load_weights(model: Any, weights: dict[str, np.ndarray], path: Path) -> None:
+    """Fill a net of timm.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    weights : dict of str to ndarray, float32
+        One for each parameter and running statistic; counts and indices are the net's own.
+    path : Path
+        Where they come from, for the sentence.
+
+    Raises
+    ------
+    MeznetError
+        If names or shapes do not match the net.
+    """
+    import torch
+
+    state = model.state_dict()
+    wanted = {name: tuple(each.shape) for name, each in state.items() if each.is_floating_point()}
+    stored.check(path, type(model).__name__, wanted, weights)
+    model.load_state_dict(state | {name: torch.from_numpy(w) for name, w in weights.items()})
 
 
 def build(net: str, outputs: int, options: dict[str, Any]) -> Any:
@@ -133,8 +180,6 @@ def build(net: str, outputs: int, options: dict[str, Any]) -> Any:
     MeznetError
         If timm has no such net, it has other labels or no weights, or the weights can't be had.
     """
-    if "tensorflow" in living():
-        raise MeznetError(f"{net} needs torch, but TensorFlow lives here; predict() has a worker.")
     import timm
 
     config = _config(net)
@@ -174,12 +219,6 @@ def _config(net: str) -> dict[str, Any]:
         known = {*timm.list_models(), *timm.list_models(pretrained=True)}
     near = difflib.get_close_matches(net, sorted(known), n=3, cutoff=0.5) or sorted(known)[:3]
     raise MeznetError(f'timm has no net "{net}"; did you mean {" or ".join(near)}?')
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextlib.contextmanager

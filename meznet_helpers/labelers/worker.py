@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from typing import IO
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ from meznet_helpers.labelers.base import Labeler
 
 
 class Worker:
-    """A process that makes a labeler of its recipe and labels what it is sent.
+    """A process that makes a labeler of its recipe and works on what it is sent.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ class Worker:
     --------
     >>> from meznet_helpers.labelers import labeler
     >>> worker = Worker(labeler("keras/MobileNetV2@tiny"))
-    >>> worker.probabilities([np.zeros((64, 64, 3), np.uint8)]).shape
+    >>> worker.call("probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
     (1, 200)
     >>> worker.end()
     """
@@ -78,16 +81,18 @@ class Worker:
         """The number of the process."""
         return self._process.pid
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch; see `Labeler.probabilities`.
+    def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
+        """Call a method of the labeler; see `Labeler.call`.
 
         Raises
         ------
         MeznetError
             With the worker's own sentence, or because the process has ended.
         """
+        order = np.array(json.dumps([method, len(given), settings]))
+        images = [str(one) if isinstance(one, Path) else one for one in chain(*given)]
         try:
-            _send(self._process.stdin, *images)
+            _send(self._process.stdin, *images, order=order)
             answer = _receive(self._process.stdout)
         except (OSError, ValueError):  # the pipe is broken, or closed here
             answer = None
@@ -98,7 +103,7 @@ class Worker:
             raise MeznetError(self._last_words())
         if "error" in answer:
             raise MeznetError(str(answer["error"]))
-        return answer["probs"]
+        return answer["found"]
 
     def end(self) -> None:
         """End the process and free its memory; nothing happens if it has ended."""
@@ -163,10 +168,12 @@ def _made(about: str) -> Labeler:
     return kind.from_recipe(found["recipe"])
 
 
-def _answer(about: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Label images, or say in one sentence why not."""
+def _answer(about: str, order: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Do what is asked, or say in one sentence why not."""
     try:
-        return {"probs": _made(about).probabilities(images)}
+        method, given, settings = json.loads(order)
+        images = [one if one.ndim else Path(str(one)) for one in images]
+        return {"found": getattr(_made(about), method)(*[images] * given, **settings)}
     except MeznetError as error:
         return {"error": np.array(str(error))}
     except Exception as error:
@@ -182,8 +189,9 @@ def _main() -> None:
     os.dup2(2, 1)  # what a library prints goes to standard error, not between the frames
     with contextlib.suppress(BrokenPipeError):
         first = _receive(frames)
-        while (images := _receive(frames)) is not None:
-            _send(answers, **_answer(str(first["about"]), list(images.values())))
+        while (frame := _receive(frames)) is not None:
+            order = str(frame.pop("order"))
+            _send(answers, **_answer(str(first["about"]), order, list(frame.values())))
     os._exit(0)  # at once, without the farewells of the frameworks
 
 

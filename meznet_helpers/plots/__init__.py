@@ -1,16 +1,26 @@
 """Every picture of the book. Each function returns a matplotlib figure and shows nothing itself."""
 
 from meznet_helpers.plots.accuracies import accuracy_against_size, by_size, gains, spell
+from meznet_helpers.plots.benchmark import (
+    against_costs,
+    confusion_grid,
+    learning_curves,
+    prediction_grid,
+)
 from meznet_helpers.plots.calibration import pairs, reliability
 from meznet_helpers.plots.pictures import images, what_nets_see
 from meznet_helpers.plots.style import short
 
 __all__ = [
     "accuracy_against_size",
+    "against_costs",
     "by_size",
+    "confusion_grid",
     "gains",
     "images",
+    "learning_curves",
     "pairs",
+    "prediction_grid",
     "reliability",
     "short",
     "spell",

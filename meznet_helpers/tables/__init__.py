@@ -2,6 +2,7 @@
 
 from meznet_helpers.tables.accuracies import accuracy, bookkeeping, gains, percent, shares
 from meznet_helpers.tables.base import plain
+from meznet_helpers.tables.benchmark import fine_tuned
 from meznet_helpers.tables.labels import labels_beside
 from meznet_helpers.tables.nets import cost, published
 
@@ -9,6 +10,7 @@ __all__ = [
     "accuracy",
     "bookkeeping",
     "cost",
+    "fine_tuned",
     "gains",
     "labels_beside",
     "percent",

@@ -1,0 +1,144 @@
+"""Images through a net: squeezed, in batches, to logits."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers.backbones import squeeze
+from meznet_helpers.finetune.recipe import Recipe
+from meznet_helpers.progress import bar
+
+
+def predict(
+    net: Any, images: Sequence[np.ndarray], recipe: Recipe | None = None, *, progress: bool = False
+) -> np.ndarray:
+    """Give the probabilities of labels.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        As `fit` takes it.
+    images : sequence of ndarray, each (height, width, 3), uint8
+    recipe : Recipe, optional
+        Its size, batch and precision count.
+    progress : bool
+        Show a bar where there is a terminal or a notebook.
+
+    Returns
+    -------
+    ndarray of float32, shape (images, labels)
+    """
+    recipe = recipe or Recipe()
+    watch = partial(bar, label="Predicting") if progress else iter
+    return logits(net, stack(images, recipe.size), recipe, watch).softmax(1).numpy()
+
+
+def stack(images: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Squeeze images to squares.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, each (height, width, 3), uint8
+    size : int
+        Their side, pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (images, size, size, 3)
+
+    Examples
+    --------
+    >>> stack([np.zeros((30, 40, 3), np.uint8)], 32).shape
+    (1, 32, 32, 3)
+    """
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(partial(squeeze, size=size), images)))
+
+
+def pixels(x: np.ndarray, device: Any) -> Any:
+    """Move images to the device as floats.
+
+    Parameters
+    ----------
+    x : ndarray of uint8, shape (images, size, size, 3)
+    device : torch.device
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (images, 3, size, size)
+        From 0 to 255. The channels come first in shape and last in memory, which is fastest.
+    """
+    import torch
+
+    return torch.from_numpy(x).to(device).permute(0, 3, 1, 2).float()
+
+
+def logits(net: Any, x: np.ndarray, recipe: Recipe, watch: Callable = iter) -> Any:
+    """Run a net on whole images.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        As `meznet_helpers.finetune.fit` takes it. It is left in evaluation mode.
+    x : ndarray of uint8, shape (images, size, size, 3)
+    recipe : Recipe
+        Its batch and precision count.
+    watch : callable
+        What to wrap the batches in.
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (images, labels)
+        On the CPU.
+    """
+    import torch
+
+    device = next(net.parameters()).device
+    net.eval()
+    with torch.inference_mode(), autocast(device, recipe.mixed):
+        parts = [
+            net(pixels(x[at : at + recipe.batch], device)).float().cpu()
+            for at in watch(range(0, len(x), recipe.batch))
+        ]
+    return torch.cat(parts)
+
+
+def judge(scores: Any, truth: Any) -> tuple[float, float]:
+    """Compare logits with the right labels.
+
+    Parameters
+    ----------
+    scores : torch.Tensor of float32, shape (images, labels)
+    truth : torch.Tensor of int64, shape (images,)
+
+    Returns
+    -------
+    loss, accuracy : float
+        Mean cross entropy, neither smoothed nor weighted, and the share of right first labels.
+    """
+    from torch.nn import functional
+
+    right = (scores.argmax(1) == truth).float().mean()
+    return functional.cross_entropy(scores, truth).item(), right.item()
+
+
+def autocast(device: Any, mixed: bool) -> Any:
+    """Return a context of mixed precision: float16 on a GPU, bfloat16 on a CPU.
+
+    Parameters
+    ----------
+    device : torch.device
+    mixed : bool
+        False for a context that changes nothing.
+
+    Returns
+    -------
+    torch.autocast
+    """
+    import torch
+
+    half = torch.float16 if device.type == "cuda" else torch.bfloat16
+    return torch.autocast(device.type, half, enabled=mixed)

@@ -1,0 +1,284 @@
+"""The training loop: any torch net from pixels to logits, on any labeled images."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meznet_helpers.dataset import Dataset
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.finetune import checkpoint as files
+from meznet_helpers.finetune import forward
+from meznet_helpers.finetune.recipe import Recipe
+from meznet_helpers.progress import bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fit(
+    net: Any,
+    train: Dataset,
+    valid: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+) -> "pd.DataFrame":
+    """Fine-tune a net, and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        From pixels, float32 (images, 3, size, size) from 0 to 255, to logits (images, labels); its
+        preprocessing is inside. `meznet_helpers.finetune.nets` makes such nets. It is trained
+        where its weights lie, on a CPU or a GPU; weights that need no gradient stay as they are.
+    train, valid : Dataset
+        To learn from, and to judge by; both with the same labels.
+    recipe : Recipe, optional
+    seed : int
+        With one thread on a CPU, the same seed gives the same weights, bit for bit.
+    checkpoint : str or Path, optional
+        A file that keeps the training after each epoch. If it is there, the training goes on from
+        it, and ends with the weights of one that was never broken off.
+    progress : bool
+        Show a bar for each epoch where there is a terminal or a notebook.
+
+    Returns
+    -------
+    DataFrame
+        One row for each epoch: `epoch`, from 1; `loss` and `accuracy` on the training images while
+        they were learned, mean cross entropy and a share; `valid_loss` and `valid_accuracy` after
+        the epoch; `rate` of its last step; `steps` that the optimizer took; `seconds` of training;
+        `best`, True for the epoch whose weights are kept: of the highest validation accuracy, and
+        of those the one of the lowest validation loss.
+
+    Raises
+    ------
+    MeznetError
+        If the data sets or the net don't fit, the checkpoint is of another training, or the
+        loss is no number any more.
+
+    Notes
+    -----
+    The validation images choose the epoch, so the best epoch's accuracy on them is a little too
+    high.
+    """
+    import pandas as pd
+
+    run = _Run(net, train, valid, recipe or Recipe(), seed)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        run.resume(path)
+    name = path.stem if path is not None else "Training"
+    while not run.done:
+        label = f"{name}, epoch {len(run.log) + 1} of {run.recipe.epochs}"
+        run.epoch(partial(bar, label=label) if progress else iter)
+        if path is not None:
+            run.save(path)
+    _fill(net, run.best)
+    table = pd.DataFrame(run.log)
+    return table.assign(best=table["epoch"] == run.best_epoch)
+
+
+class _Run:
+    """A training between two epochs."""
+
+    def __init__(self, net: Any, train: Dataset, valid: Dataset, recipe: Recipe, seed: int) -> None:
+        """Check all that can be checked before the first step."""
+        import torch
+
+        self.net, self.recipe, self.seed = net, recipe, seed
+        self.device = next(net.parameters()).device
+        self.about = {
+            "recipe": dataclasses.asdict(recipe),
+            "labels": list(train.labels.ids),
+            "train": list(train.images.names),
+            "valid": list(valid.images.names),
+            "seed": seed,
+        }
+        self.class_weight = _check(train, valid, recipe)
+        self.x = forward.stack(train.images, recipe.size)
+        self.truth = torch.from_numpy(train.truth)
+        self.valid_x = forward.stack(valid.images, recipe.size)
+        self.valid_truth = torch.from_numpy(valid.truth)
+        outputs = forward.logits(net, self.valid_x[:1], recipe).shape[1]
+        if outputs != len(train.labels):
+            raise MeznetError(f"the net has {outputs} outputs, but there are {train.labels!r}.")
+        moving = [each for each in net.parameters() if each.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [each for each in moving if each.ndim > 1]},
+                {"params": [each for each in moving if each.ndim <= 1], "weight_decay": 0.0},
+            ],
+            weight_decay=recipe.decay,
+        )
+        # Called when the optimizer steps; only its fused kernel, not asked for, would skip inside.
+        self.optimizer.register_step_post_hook(self._count)
+        self.scaler = _scaler(self.device, recipe.mixed)
+        self.steps = 0  # those the optimizer really took: the rate follows them
+        self.log: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the highest validation accuracy, from 1; 0 before the first."""
+        merits = [(line["valid_accuracy"], -line["valid_loss"]) for line in self.log]
+        return merits.index(max(merits)) + 1 if merits else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained, or nothing has got better for long enough."""
+        waited = len(self.log) - self.best_epoch
+        return len(self.log) == self.recipe.epochs or waited == self.recipe.patience
+
+    def epoch(self, watch: Callable) -> None:
+        """Train one epoch, judge it, and keep the weights if they are the best so far."""
+        import torch
+
+        start, batch = time.perf_counter(), self.recipe.batch
+        rng = np.random.default_rng([self.seed, len(self.log)])
+        order = rng.permutation(len(self.x))
+        batches = [order[at : at + batch] for at in range(0, len(order) - batch + 1, batch)]
+        total, before, seen = len(batches) * self.recipe.epochs, self.steps, []
+        gpus = [self.device] if self.device.type == "cuda" else []
+        self.net.train()
+        with torch.random.fork_rng(devices=gpus):  # the net may drop out at random
+            torch.manual_seed(int(rng.integers(2**31)))
+            for chosen in watch(batches):
+                maps = torch.from_numpy(self.recipe.crops(rng, batch))
+                rate = self.recipe.rate_at(min(self.steps, total - 1), total)
+                seen.append(self.step(chosen, maps, rate))
+        loss, accuracy = np.mean(seen, axis=0).tolist()
+        seconds = time.perf_counter() - start
+        logits = forward.logits(self.net, self.valid_x, self.recipe)
+        valid_loss, valid_accuracy = forward.judge(logits, self.valid_truth)
+        if not np.isfinite(valid_loss):
+            raise MeznetError(
+                f"the validation loss is {valid_loss} after epoch {len(self.log) + 1}; "
+                f"lower the rate, {self.recipe.rate}."
+            )
+        self.log.append(
+            {
+                "epoch": len(self.log) + 1,
+                "loss": loss,
+                "accuracy": accuracy,
+                "valid_loss": valid_loss,
+                "valid_accuracy": valid_accuracy,
+                "rate": rate,
+                "steps": self.steps - before,
+                "seconds": seconds,
+            }
+        )
+        if self.best_epoch == len(self.log):
+            self.best = {name: each.clone() for name, each in self.net.state_dict().items()}
+
+    def step(self, chosen: np.ndarray, maps: Any, rate: float) -> tuple[float, float]:
+        """Train on one batch; returns its plain loss and its accuracy before the step."""
+        from torch.nn import functional
+
+        images = forward.pixels(self.x[chosen], self.device)
+        truth = self.truth[chosen].to(self.device)
+        grid = functional.affine_grid(maps.to(self.device), list(images.shape), align_corners=False)
+        images = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        with forward.autocast(self.device, self.recipe.mixed):
+            logits = self.net(images)
+        weight = None if self.class_weight is None else self.class_weight.to(self.device)
+        loss = functional.cross_entropy(
+            logits.float(), truth, weight, label_smoothing=self.recipe.smoothing
+        )
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)  # not if a gradient has overflowed
+        self.scaler.update()
+        return forward.judge(logits.detach().float(), truth)
+
+    def _count(self, *_: Any) -> None:
+        self.steps += 1
+
+    def save(self, path: Path) -> None:
+        """Write all that the next epoch needs."""
+        tensors = {f"weights/{name}": each for name, each in self.net.state_dict().items()}
+        if self.best_epoch < len(self.log):
+            tensors |= {f"best/{name}": each for name, each in self.best.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{key}": each for key, each in state.items()}
+        now = {"log": self.log, "steps": self.steps, "scaler": self.scaler.state_dict()}
+        files.write(path, tensors, self.about | now)
+
+    def resume(self, path: Path) -> None:
+        """Read what `save` wrote, if it is of this very training."""
+        import torch
+
+        tensors, about = files.read(path)
+        files.check(path, about, self.about)
+        stored = _below(tensors, "weights/")
+        net = self.net.state_dict()
+        for name in [*net, *stored]:
+            if name not in stored or name not in net or net[name].shape != stored[name].shape:
+                raise MeznetError(
+                    f'{path} is of a training of another net, whose weight "{name}" differs; '
+                    "delete it or name another file."
+                )
+        _fill(self.net, stored)
+        self.log, self.steps = about["log"], about["steps"]
+        self.scaler.load_state_dict(about["scaler"])
+        self.best = _below(tensors, "best/") or stored
+        moving = [each for group in self.optimizer.param_groups for each in group["params"]]
+        for number, parameter in enumerate(moving):
+            state = _below(tensors, f"optimizer/{number}/")
+            self.optimizer.state[parameter] = {  # each in its parameter's order in memory
+                key: torch.empty_like(parameter).copy_(each) if each.ndim else each
+                for key, each in state.items()
+            }
+
+
+def _check(train: Dataset, valid: Dataset, recipe: Recipe) -> Any:
+    """Refuse what can't be learned from; return the weight of each class, if any."""
+    import torch
+
+    if train.labels != valid.labels:
+        raise MeznetError("the training and the validation images must have the same labels.")
+    if len(train.labels) < 2:
+        raise MeznetError(f"{train!r} has nothing to tell apart; two labels are the least.")
+    counts = train.counts()
+    if (counts == 0).any():
+        raise MeznetError(f'"{counts.idxmin()}" has no training image; each label needs one.')
+    if len(train) < recipe.batch:
+        raise MeznetError(
+            f"{len(train)} training images are less than one batch of {recipe.batch}; "
+            f"choose a batch of {len(train)} or less."
+        )
+    if not len(valid):
+        raise MeznetError("there are no validation images; hold some out.")
+    if recipe.class_weight is None:
+        return None
+    weight = len(train) / (len(counts) * counts.to_numpy())
+    return torch.from_numpy(weight.astype(np.float32))
+
+
+def _scaler(device: Any, mixed: bool) -> Any:
+    """Return what keeps float16 gradients from vanishing; bfloat16 has the range of float32."""
+    import torch
+
+    return torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
+
+
+def _fill(net: Any, stored: dict[str, Any]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            tensor.copy_(stored[name])
+
+
+def _below(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the tensors whose names start so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

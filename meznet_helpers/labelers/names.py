@@ -1,0 +1,98 @@
+"""From a name to its labeler."""
+
+import dataclasses
+
+from meznet_helpers import profile
+from meznet_helpers.backbones import INTERPOLATIONS, MODES, Backbone, backbone, registry
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers.base import Labeler
+
+
+def labeler(name: str, *, mode: str | None = None, interpolation: str | None = None) -> Labeler:
+    """Make a labeler by name.
+
+    Parameters
+    ----------
+    name : str
+        A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a net of timm or torchvision
+        with ImageNet's labels, ``"timm/resnet18@imagenet"``, ``"torchvision/resnet18@imagenet"``;
+        or an ensemble of such names,
+        ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
+        profile chooses the weights.
+    mode, interpolation : str, optional
+        Put nets of the registry under another network's preprocessing. The book does so to show
+        what it costs; leave both out to get the right ones.
+
+    Returns
+    -------
+    Labeler
+
+    Raises
+    ------
+    MeznetError
+        If no labeler has that name, or the mode or interpolation is unknown. Names of timm's and
+        torchvision's nets are looked up at the first prediction, in the process that they are
+        imported in.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = labeler("keras/MobileNetV2@tiny")
+    >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
+    (1, 1, 200)
+    """
+    changes = {"mode": mode, "interpolation": interpolation}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    for key, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
+        if key in changes and changes[key] not in known:
+            raise MeznetError(f'{key} is "{changes[key]}"; choose from {", ".join(known)}.')
+    name = name.strip()
+    if name.startswith("ensemble/"):
+        from meznet_helpers.labelers.ensemble import EnsembleLabeler, parse
+
+        method, members = parse(name)
+        return EnsembleLabeler([labeler(member, **changes) for member in members], method)
+    if name.startswith(("timm/", "torchvision/")):
+        tag = "" if "@" in name else "@tiny" if profile.active() == "tiny" else "@imagenet"
+        if name + tag not in registry():
+            return _published(name + tag, changes)
+    return of_backbone(dataclasses.replace(backbone(name), **changes))
+
+
+def of_backbone(net: Backbone) -> Labeler:
+    """Make the labeler of a backbone.
+
+    Examples
+    --------
+    >>> of_backbone(backbone("keras/MobileNetV2@tiny")).name
+    'keras/MobileNetV2@tiny'
+    """
+    if net.framework == "timm":
+        from meznet_helpers.labelers.timm import TrainedLabeler
+
+        return TrainedLabeler(net)
+    from meznet_helpers.labelers.keras import KerasLabeler
+
+    return KerasLabeler(net)
+
+
+def _published(name: str, changes: dict[str, str]) -> Labeler:
+    """Make a labeler of a net whose names and weights timm or torchvision keeps."""
+    kind, _, rest = name.partition("/")
+    net, _, tag = rest.rpartition("@")
+    if tag != "imagenet" or not net:
+        raise MeznetError(
+            f'No backbone is called "{name}"; {kind}\'s nets have names like '
+            f'"{kind}/{net or "resnet18"}@imagenet".'
+        )
+    for key in changes:
+        raise MeznetError(
+            f"{key} is for nets of the registry; {name} keeps the preprocessing {kind} gives it."
+        )
+    if kind == "timm":
+        from meznet_helpers.labelers.timm import TimmLabeler
+
+        return TimmLabeler(net)
+    from meznet_helpers.labelers.torchvision import TorchvisionLabeler
+
+    return TorchvisionLabeler(net)

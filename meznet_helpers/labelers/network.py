@@ -1,0 +1,168 @@
+"""What labelers that are one network share: features, and a digest of all that they depend on."""
+
+import dataclasses
+import hashlib
+import json
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from meznet_helpers import store
+from meznet_helpers.backbones import Backbone, scale
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import ImageError, read
+from meznet_helpers.labelers.base import Labeler
+from meznet_helpers.labels import imagenet, tiny_imagenet
+
+#: Label space of a backbone, by name.
+SPACES = {"imagenet": imagenet, "tiny_imagenet": tiny_imagenet}
+
+
+class NetworkLabeler(Labeler):
+    """A network that labels images, and that can tell what its classifier sees of them."""
+
+    @abstractmethod
+    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from an image to one row of the network's input, float32."""
+
+    @abstractmethod
+    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from input (images, ...) to features (images, d), float32."""
+
+    @abstractmethod
+    def tensors(self) -> Iterable[np.ndarray]:
+        """Yield the weights of the loaded network, in its own order."""
+
+    def weights_file(self) -> Path | None:
+        """Return the file of weights in this repository; None for published weights."""
+        return None
+
+    def features(
+        self, sources: Sequence[np.ndarray | Path], *, batch_size: int = 64, half: bool = False
+    ) -> np.ndarray:
+        """Return what the classifier at the network's end sees, pooled over the picture.
+
+        Images are read and prepared in threads, one batch ahead of the network.
+
+        Parameters
+        ----------
+        sources : sequence of ndarray, each (height, width, 3), uint8, or of Path
+        batch_size : int
+        half : bool
+            Compute in bfloat16.
+
+        Returns
+        -------
+        ndarray, shape (sources, d), float32
+            NaN in the row of a file that can't be read; d is 0 where none can.
+
+        Raises
+        ------
+        MeznetError
+            If the network can't be had, or can't work on pictures of that size.
+        """
+        encode, prepare = self.encoder(half), self.preparation()
+
+        def prepared(source: np.ndarray | Path) -> np.ndarray | None:
+            try:
+                return prepare(read(source) if isinstance(source, Path) else source)
+            except ImageError:
+                return None
+
+        found, good = [], []
+        with ThreadPoolExecutor() as pool:
+            for batch in _ahead(pool, prepared, sources, batch_size):
+                there = [one is not None for one in batch]
+                good += there
+                if any(there):
+                    found.append(encode(np.stack([one for one in batch if one is not None])))
+        rows = np.full((len(good), found[0].shape[1] if found else 0), np.nan, np.float32)
+        if found:
+            rows[good] = np.concatenate(found)
+        return rows
+
+    def weights_digest(self) -> np.ndarray:
+        """Return the sha256 of the weights of the loaded network.
+
+        Returns
+        -------
+        ndarray, shape (32,), uint8
+        """
+        found = hashlib.sha256()
+        for values in self.tensors():
+            found.update(np.ascontiguousarray(values))
+        return np.frombuffer(found.digest(), np.uint8)
+
+    def digest(self) -> str:
+        """Return what features depend on, in one number: the recipe and the weights.
+
+        Published weights must be loaded for it, in a worker process where another framework
+        lives here.
+
+        Returns
+        -------
+        str
+            A sha256, hexadecimal.
+        """
+        found = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
+        file = self.weights_file()
+        found.update(self.call("weights_digest") if file is None else file.read_bytes())
+        return found.hexdigest()
+
+
+class BackboneLabeler(NetworkLabeler):
+    """A network of the registry, prepared for by its backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Raises
+    ------
+    MeznetError
+        If the size of its input is not positive.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        """Keep the backbone; nothing is loaded yet."""
+        if backbone.size < 1:
+            raise MeznetError(f"{backbone.name} has size {backbone.size}; give it pixels.")
+        self.backbone = backbone
+        self.name = backbone.name
+        self.labels = SPACES[backbone.labels]()
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the backbone's fields; see `Labeler.recipe`."""
+        return dataclasses.asdict(self.backbone)
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Self:
+        """Make a labeler of a backbone's fields."""
+        return cls(Backbone(**recipe))
+
+    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what `Backbone.prepare` does to one image."""
+        return lambda image: scale(self.backbone.resize(image), self.backbone.mode)
+
+    def weights_file(self) -> Path | None:
+        """Return the file of the weights; see `NetworkLabeler.weights_file`."""
+        return None if self.backbone.tag == "imagenet" else store.resolve(self.name)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, prepared: Callable, sources: Sequence, batch_size: int
+) -> Iterator[list]:
+    """Yield batches of what `prepared` returns; the next one is being prepared meanwhile."""
+    waiting: deque[list[Future]] = deque()
+    for start in range(0, len(sources), batch_size):
+        batch = sources[start : start + batch_size]
+        waiting.append([pool.submit(prepared, source) for source in batch])
+        if len(waiting) > 1:
+            yield [one.result() for one in waiting.popleft()]
+    while waiting:
+        yield [one.result() for one in waiting.popleft()]
