@@ -39,6 +39,7 @@ MAX_LINES = 300
 INDIRECT = {
     "ipykernel": "the kernel that the chapters run in",
     "jupyterlab": "make lab opens it, and so does the lab test",
+    "mglearn": "plots/networks.py loads one file of it",
     "myst-parser": "Sphinx loads it by name to read the chapters",
     "ruff": "run as a program, by make lint and by this file",
     "scikit-image": "profile.py finds photographs inside it",
@@ -61,8 +62,8 @@ LAYERS = (
     {"backbones"},
     {"auc", "intervals", "truth", "weights"},
     {"calibration", "diversity", "ensemble", "evaluate", "stacking"},
-    {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass"},
-    {"emojizoo"},
+    {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass", "strategies"},
+    {"emojizoo", "learning_curve", "probing"},
     {"features", "imagefolder", "labelers", "finetune"},
     {"benchmark", "benchmark_worker", "cost", "spell"},
     {"validation"},

@@ -8,7 +8,10 @@ from meznet_helpers.plots.benchmark import (
     prediction_grid,
 )
 from meznet_helpers.plots.calibration import pairs, reliability
+from meznet_helpers.plots.multiclass import lines, regions
+from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
+from meznet_helpers.plots.probing import learning_curve, neighbors, numbers, plane
 from meznet_helpers.plots.style import short
 
 __all__ = [
@@ -18,9 +21,17 @@ __all__ = [
     "confusion_grid",
     "gains",
     "images",
+    "layers",
+    "learning_curve",
     "learning_curves",
+    "lines",
+    "neighbors",
+    "network",
+    "numbers",
     "pairs",
+    "plane",
     "prediction_grid",
+    "regions",
     "reliability",
     "short",
     "spell",

@@ -5,6 +5,7 @@ from meznet_helpers.tables.base import plain
 from meznet_helpers.tables.benchmark import fine_tuned
 from meznet_helpers.tables.labels import labels_beside
 from meznet_helpers.tables.nets import cost, published
+from meznet_helpers.tables.probing import probed
 
 __all__ = [
     "accuracy",
@@ -15,6 +16,7 @@ __all__ = [
     "labels_beside",
     "percent",
     "plain",
+    "probed",
     "published",
     "shares",
 ]

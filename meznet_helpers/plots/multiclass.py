@@ -1,0 +1,174 @@
+"""Pictures of strategies for many classes, on points in the plane."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meznet_helpers.multiclass import REST, BinaryLines
+from meznet_helpers.plots.style import WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = "os^Dv<>PX*"
+_STEPS = 300  # of the grid that regions are computed on, to each side
+
+
+def lines(
+    lines: BinaryLines,
+    x: np.ndarray,
+    truth: Sequence[int] | np.ndarray,
+    *,
+    points: Sequence[Sequence[float]] = (),
+) -> "Figure":
+    """Draw binary classifiers as lines, where their votes decide, and what is predicted.
+
+    Parameters
+    ----------
+    lines : BinaryLines
+    x : ndarray of float, shape (points, 2)
+    truth : array of int, shape (points,)
+        Classes 0 to k - 1.
+    points : sequence of (float, float)
+        More points, named a, b, c and so on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left the votes: a class has its color where it alone has the most of them; where several
+        have, the ground is hatched. Right the predictions, which leave nothing undecided.
+
+    Examples
+    --------
+    >>> from meznet_helpers.multiclass import one_vs_rest
+    >>> x = np.array([[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0], [0.0, 9.0], [1.0, 9.0]])
+    >>> figure = lines(one_vs_rest(x, [0, 0, 1, 1, 2, 2]), x, [0, 0, 1, 1, 2, 2])
+    >>> [axis.get_title() for axis in figure.axes]
+    ['votes', 'prediction']
+    """
+    figure, axes, grid = _panels(2, x, points)
+    across, down, flat = grid
+    votes = lines.votes(flat).argmax(1)
+    undecided = lines.undecided(flat).reshape(across.shape)
+    ground = np.where(undecided, np.nan, votes.reshape(across.shape))
+    for axis, classes in zip(
+        axes, (ground, lines.predict(flat).reshape(across.shape)), strict=True
+    ):
+        _ground(axis, classes, grid, lines.k)
+        for (label, other), raw in zip(lines.pairs, lines.raw(flat).T, strict=True):
+            color = _color(label) if other == REST else "0.3"
+            axis.contour(across, down, raw.reshape(across.shape), [0], colors=[color])
+        _scatter(axis, x, truth)
+        _name(axis, points)
+    hatched = axes[0].contourf(
+        across, down, undecided, [0.5, 1.5], colors="none", hatches=["////"]
+    )  # fmt: skip
+    hatched.set_edgecolor("0.5")
+    axes[0].set_title("votes", fontsize=10)
+    axes[1].set_title("prediction", fontsize=10)
+    _legend(figure, axes[0])
+    return figure
+
+
+def regions(
+    models: Mapping[str, Any], x: np.ndarray, truth: Sequence[int] | np.ndarray
+) -> "Figure":
+    """Draw what classifiers predict, a panel for each.
+
+    Parameters
+    ----------
+    models : mapping of str to estimator
+        Fitted, with a method ``predict`` that returns classes 0 to k - 1.
+    x : ndarray of float, shape (points, 2)
+    truth : array of int, shape (points,)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from meznet_helpers.strategies import strategies
+    >>> x = np.array([[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0], [0.0, 9.0], [1.0, 9.0]])
+    >>> fitted = {name: model.fit(x, [0, 0, 1, 1, 2, 2]) for name, model in strategies().items()}
+    >>> len(regions(fitted, x, [0, 0, 1, 1, 2, 2]).axes)
+    3
+    """
+    figure, axes, grid = _panels(len(models), x)
+    for axis, (name, model) in zip(axes, models.items(), strict=True):
+        classes = np.asarray(model.predict(grid[2])).reshape(grid[0].shape)
+        _ground(axis, classes, grid, int(np.max(truth)) + 1)
+        _scatter(axis, x, truth)
+        axis.set_title(name, fontsize=10)
+    _legend(figure, axes[0])
+    return figure
+
+
+def _panels(
+    count: int, x: np.ndarray, points: Sequence[Sequence[float]] = ()
+) -> tuple["Figure", np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Make panels of one range, and a grid of that range: across, down, and both flat."""
+    import matplotlib.pyplot as plt
+
+    everything = np.concatenate([np.asarray(x), np.reshape(points, (-1, 2))])
+    margin = 0.15 * np.ptp(everything, axis=0)
+    low, high = everything.min(0) - margin, everything.max(0) + margin
+    figure, axes = plt.subplots(
+        1, count, sharex=True, sharey=True, squeeze=False,
+        figsize=(WIDTH, WIDTH / count + 0.5), layout="constrained",
+    )  # fmt: skip
+    axes[0, 0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), ylabel="feature 1")
+    for axis in axes[0]:
+        axis.set_xlabel("feature 0")
+    plt.close(figure)
+    ranges = [np.linspace(start, end, _STEPS) for start, end in zip(low, high, strict=True)]
+    across, down = np.meshgrid(*ranges)
+    return figure, axes[0], (across, down, np.stack([across.ravel(), down.ravel()], axis=1))
+
+
+def _color(label: int) -> tuple[float, float, float]:
+    """Return the color of a class."""
+    import seaborn as sns
+
+    palette = sns.color_palette("colorblind")
+    return palette[label % len(palette)]
+
+
+def _ground(axis: "Axes", classes: np.ndarray, grid: tuple, k: int) -> None:
+    """Color the ground by class; white where there is none."""
+    from matplotlib.colors import ListedColormap
+
+    axis.pcolormesh(
+        *grid[:2], classes, cmap=ListedColormap([_color(label) for label in range(k)]),
+        vmin=-0.5, vmax=k - 0.5, alpha=0.25, shading="nearest", rasterized=True,
+    )  # fmt: skip
+
+
+def _scatter(axis: "Axes", x: np.ndarray, truth: Sequence[int] | np.ndarray) -> None:
+    """Draw points, with a color and a marker for each class."""
+    for label in np.unique(truth):
+        marker = _MARKERS[label % len(_MARKERS)]
+        axis.scatter(
+            *np.asarray(x)[np.asarray(truth) == label].T, s=18, marker=marker, color=_color(label),
+            edgecolor="white", linewidth=0.4, label=f"class {label}", zorder=3,
+        )  # fmt: skip
+
+
+def _name(axis: "Axes", points: Sequence[Sequence[float]]) -> None:
+    """Draw points with letters."""
+    for number, place in enumerate(points):
+        axis.plot(*place, "k+", markersize=9, markeredgewidth=2, zorder=4)
+        axis.annotate(
+            chr(ord("a") + number), place, (6, 4), textcoords="offset points", zorder=4,
+            fontweight="bold",
+        )  # fmt: skip
+
+
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    """Name the classes above the panels."""
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=5, fontsize=9, frameon=False
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""Pictures of what classifiers have to learn from: pixels, features, and how many examples."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.plots.pictures import _grid
+from meznet_helpers.plots.style import WIDTH
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from meznet_helpers.dataset import Dataset
+
+_MARKERS = "os^Dv<>PX*"
+
+
+def numbers(picture: np.ndarray, top: int, left: int, *, side: int = 10) -> "Figure":
+    """Draw a picture in gray, and a part of it as the numbers that a computer has.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (height, width, 3), uint8
+    top, left : int
+        Where the part begins, pixels.
+    side : int
+        Height and width of the part, pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MeznetError
+        If the part does not lie inside the picture.
+
+    Examples
+    --------
+    >>> figure = numbers(np.full((16, 16, 3), 7, np.uint8), 2, 3, side=4)
+    >>> len(figure.axes[1].texts), figure.axes[1].texts[0].get_text()
+    (16, '7')
+    """
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    gray = np.asarray(Image.fromarray(picture).convert("L"))
+    part = gray[top : top + side, left : left + side]
+    if min(top, left) < 0 or part.shape != (side, side):
+        raise MeznetError(
+            f"A part of {side} pixels at ({top}, {left}) leaves the picture, which has "
+            f"{gray.shape[0]} x {gray.shape[1]}."
+        )
+    figure, axes = _grid(1, 2, WIDTH / 2)
+    axes[0, 0].imshow(gray, cmap="gray", vmin=0, vmax=255)
+    frame = (left - 0.5, top - 0.5), side, side
+    axes[0, 0].add_patch(plt.Rectangle(*frame, fill=False, edgecolor="tab:red", linewidth=2))
+    axes[0, 1].imshow(part, cmap="gray", vmin=0, vmax=255)
+    for (row, column), value in np.ndenumerate(part):
+        color = "black" if value > 127 else "white"
+        axes[0, 1].text(column, row, value, ha="center", va="center", fontsize=8, color=color)
+    return figure
+
+
+def learning_curve(table: "pd.DataFrame") -> "Figure":
+    """Draw accuracy against the number of examples of each class.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `meznet_helpers.learning_curve.over_seeds` returns it, or rows of that.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A color for each kind of features: solid on images held out, dashed on the examples
+        themselves; the bands are the intervals.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"features": "pixels", "part": "held_out", "examples": 5, "n": 3}
+    >>> table = pd.DataFrame([row | {"accuracy": 0.5, "low": 0.4, "high": 0.6}])
+    >>> learning_curve(table).axes[0].get_xlabel()
+    'examples of each class, 3 seeds'
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    parts = {"held_out": ("-", "held out"), "learned": ("--", "on the examples themselves")}
+    names = list(dict.fromkeys(table["features"]))
+    with sns.axes_style("whitegrid"):
+        figure, axis = plt.subplots(figsize=(WIDTH, 4), layout="constrained")
+    for (name, part), rows in table.groupby(["features", "part"], sort=False):
+        number = names.index(name)
+        color = sns.color_palette("colorblind")[number]
+        line, words = parts[part]
+        if table["part"].nunique() == 1:
+            words = ""
+        axis.plot(
+            rows["examples"], rows["accuracy"], line, color=color, marker=_MARKERS[number],
+            label=", ".join(filter(None, [name, words])),
+        )  # fmt: skip
+        axis.fill_between(
+            rows["examples"], rows["low"], rows["high"], color=color, alpha=0.2, linewidth=0
+        )
+    axis.set_xscale("log")
+    ticks = sorted(set(table["examples"]))
+    axis.set_xticks(ticks, ticks)
+    axis.set_xticks([], minor=True)
+    axis.set(xlabel=f"examples of each class, {table['n'].iloc[0]} seeds", ylabel="accuracy")
+    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.legend(frameon=False, fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def neighbors(
+    dataset: "Dataset", places: Sequence[int], nearest: Mapping[str, np.ndarray]
+) -> "Figure":
+    """Draw images, and beside each its nearest neighbors by several kinds of features.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    places : sequence of int
+        Of the images asked for, one for each row.
+    nearest : mapping of str to ndarray of int, shape (len(places), k)
+        As `meznet_helpers.probing.neighbors` returns it, for each kind of features.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Below each neighbor its label, with a check mark where it is that of the image asked for.
+
+    Examples
+    --------
+    >>> from meznet_helpers import emojizoo
+    >>> zoo = emojizoo.render(["cat-face", "dog-face"], 2, size=16)
+    >>> figure = neighbors(zoo, [0], {"pixels": np.array([[1, 2]])})
+    >>> [axis.get_xlabel() for axis in figure.axes]
+    ['cat face', '✓ cat face', '✗ dog face']
+    """
+    counts = [found.shape[1] for found in nearest.values()]
+    figure, axes = _grid(len(places), 1 + sum(counts), WIDTH / (1 + sum(counts)))
+    names = dataset.labels.names
+    for row, place in zip(axes, places, strict=True):
+        row[0].imshow(dataset.images[place])
+        row[0].set_xlabel(names[dataset.truth[place]], fontsize=8, fontweight="bold")
+    column = 1
+    for title, found in nearest.items():
+        axes[0, column].set_title(title, fontsize=9, loc="left")
+        for row, place, others in zip(axes[:, column:], places, found, strict=True):
+            for axis, other in zip(row, others, strict=False):
+                same = dataset.truth[other] == dataset.truth[place]
+                axis.imshow(dataset.images[other])
+                mark, color = ("✓", "black") if same else ("✗", "tab:red")
+                text = f"{mark} {names[dataset.truth[other]]}"
+                axis.set_xlabel(text, fontsize=8, color=color)
+        column += found.shape[1]
+    axes[0, 0].set_title("picture", fontsize=9, loc="left")
+    return figure
+
+
+def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> "Figure":
+    """Draw features in the plane of their two principal components.
+
+    Parameters
+    ----------
+    features : mapping of str to ndarray, shape (images, d)
+    dataset : Dataset
+        The images, in the same order.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each kind of features, a dot for each image, a color and a marker for each
+        class. Above it, the share of the variance that the plane keeps. Each feature is brought
+        to mean 0 and variance 1 first, as logistic regression has it in
+        `meznet_helpers.probing.classifiers`.
+
+    Examples
+    --------
+    >>> from meznet_helpers import emojizoo, probing
+    >>> zoo = emojizoo.render(["cat-face", "dog-face"], 4, size=8)
+    >>> plane({"pixels": probing.flatten(zoo)}, zoo).axes[0].get_title()
+    'pixels, ...%'
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    columns = min(len(features), 3)
+    rows = -(-len(features) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, layout="constrained",
+        figsize=(WIDTH, rows * WIDTH / columns + 0.4),
+    )  # fmt: skip
+    for axis, (name, x) in zip(axes.flat, features.items(), strict=False):
+        components = PCA(2, svd_solver="full")
+        with threadpool_limits(1):  # else threads wait for each other longer than they compute
+            at = make_pipeline(StandardScaler(), components).fit_transform(x)
+        for label in np.unique(dataset.truth):
+            axis.scatter(
+                *at[dataset.truth == label].T, s=14, alpha=0.7, linewidth=0,
+                color=sns.color_palette("colorblind")[label % 10],
+                marker=_MARKERS[label % len(_MARKERS)], label=dataset.labels.names[label],
+            )  # fmt: skip
+        kept = components.explained_variance_ratio_.sum()
+        axis.set_title(f"{name}, {kept:.0%}", fontsize=9)
+        axis.set(xticks=[], yticks=[])
+    for axis in axes.flat[len(features) :]:
+        axis.remove()
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=9,
+        frameon=False,
+    )  # fmt: skip
+    plt.close(figure)
+    return figure
