@@ -18,6 +18,7 @@ from meznet_helpers import emojizoo
 from meznet_helpers.progress import bar
 
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, as timm's
+SHARPNESS = 16.0  # what the second head's cosines are multiplied by
 
 
 def unseen_by_design() -> list[str]:
@@ -39,7 +40,9 @@ class TimmRun(Run):
         net = timm.create_model(self.recipe.application, num_classes=200, **self.recipe.options)
         self.model = torch.nn.ModuleDict({"net": net})
         if self.recipe.emoji:
-            self.model["emoji"] = torch.nn.Linear(net.num_features, len(unseen_by_design()))
+            self.model["emoji"] = torch.nn.Linear(
+                net.num_features, len(unseen_by_design()), bias=False
+            )
         self.model.to(self.device, memory_format=torch.channels_last)
 
     def parameters(self) -> dict[str, Any]:
@@ -106,11 +109,22 @@ class TimmRun(Run):
             right = torch.from_numpy(np.concatenate([y[chosen], truth[drawn]])).to(self.device)
             logits = self.model["net"].get_classifier()(features[:half])
             loss = functional.cross_entropy(logits, right[:half])
-            other = functional.cross_entropy(self.model["emoji"](features[half:]), right[half:])
+            other = functional.cross_entropy(self.emoji_logits(features[half:]), right[half:])
             self.update(loss + other, rate)
             hits = (logits.argmax(1) == right[:half]).float().mean()
             seen.append((loss.item(), hits.item()))
         return np.mean(seen, 0)
+
+    def emoji_logits(self, features: Any) -> Any:
+        """Run the second head: `SHARPNESS` times the cosine of features and a class's weights.
+
+        Features that are told apart by their direction suit searches by cosine (Chen et al., "A
+        closer look at few-shot classification", 2019).
+        """
+        from torch.nn import functional
+
+        kernel = functional.normalize(self.model["emoji"].weight)
+        return SHARPNESS * functional.linear(functional.normalize(features), kernel)
 
     def emoji_pictures(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Render one epoch's pictures, half mild and half hard, and their labels."""

@@ -6,6 +6,7 @@ runs on torch.
 
 import argparse
 import json
+import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -65,12 +66,12 @@ def load_images(folder: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
                 f"{folder} has {len(wnids)} classes below train/; Tiny-ImageNet has 200."
             )
         cache.mkdir(parents=True, exist_ok=True)
-        pixels = np.lib.format.open_memmap(
-            cache / "train_x.npy", "w+", np.uint8, (len(files), SIDE, SIDE, 3)
-        )
+        aside = cache / f"train_x.{os.getpid()}.npy"  # another run may be at it too
+        pixels = np.lib.format.open_memmap(aside, "w+", np.uint8, (len(files), SIDE, SIDE, 3))
         for at, file in enumerate(bar(files, label="decode", unit="image")):
             pixels[at] = np.asarray(Image.open(file).convert("RGB"))
         pixels.flush()
+        aside.replace(cache / "train_x.npy")
         np.save(
             cache / "train_y.npy", np.array([wnids.index(f.parts[-3]) for f in files], np.int64)
         )
