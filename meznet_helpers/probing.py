@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from meznet_helpers.backbones import squeeze
 from meznet_helpers.dataset import Dataset
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
@@ -25,13 +26,14 @@ _LECTURE = [
 ]
 
 
-def flatten(images: Dataset | Images, *, gray: bool = False) -> np.ndarray:
+def flatten(images: Dataset | Images, size: int = 64, *, gray: bool = False) -> np.ndarray:
     """Lay the pixels of each image in one row.
 
     Parameters
     ----------
     images : Dataset or Images
-        All of one size.
+    size : int
+        Side of the square that each image is squeezed to first, pixels.
     gray : bool
         One number for each pixel, as Pillow's mode ``"L"``, instead of three.
 
@@ -40,27 +42,17 @@ def flatten(images: Dataset | Images, *, gray: bool = False) -> np.ndarray:
     ndarray, shape (images, numbers), float32
         From 0 to 1.
 
-    Raises
-    ------
-    MeznetError
-        If the images differ in size, or there are none.
-
     Examples
     --------
     >>> red = Images([np.full((2, 2, 3), (255, 0, 0), np.uint8)], ["red"])
-    >>> flatten(red).tolist()[0][:4], flatten(red, gray=True).round(2).tolist()[0]
+    >>> flatten(red, 2).tolist()[0][:4], flatten(red, 2, gray=True).round(2).tolist()[0]
     ([1.0, 0.0, 0.0, 1.0], [0.30..., 0.30..., 0.30..., 0.30...])
     """
     arrays = (images.images if isinstance(images, Dataset) else images).arrays
-    sizes = sorted({f"{array.shape[1]} x {array.shape[0]}" for array in arrays})
-    if len(sizes) != 1:
-        raise MeznetError(
-            f"Only images of one size can be flattened, not {', '.join(sizes[:3]) or 'none'}; "
-            "resize them first."
-        )
+    squares = [squeeze(array, size) for array in arrays]
     if gray:
-        arrays = [np.asarray(Image.fromarray(array).convert("L")) for array in arrays]
-    return np.stack(arrays).reshape(len(arrays), -1).astype(np.float32) / 255
+        squares = [np.asarray(Image.fromarray(square).convert("L")) for square in squares]
+    return np.stack(squares).reshape(len(squares), -1).astype(np.float32) / 255
 
 
 def classifiers(seed: int = 0) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm.std import tqdm
+
+# huggingface_hub, which timm imports, would ask each reader of a notebook to install ipywidgets.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 
 def wanted() -> bool:

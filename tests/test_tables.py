@@ -211,3 +211,27 @@ def test_bookkeeping_of_hits_and_words():
     _, heads, body = parsed(tables.bookkeeping(pd.DataFrame([row]), "Hits"))
     assert heads[2:5] == ["hits", "rows by words", "of these, false"]
     assert body == [["A", "2,000", "1,200", "1,500", "281", "63.7%", "53.8%"]]
+
+
+def test_probed_has_a_column_for_each_way():
+    row = {"features": "net", "classifier": "forest", "n": 1200, "accuracy": 0.7}
+    one = pd.DataFrame(
+        [row | {"low": 0.6, "high": 0.8}, row | {"features": "<b>", "low": 0.1, "high": 0.9}]
+    )
+    other = pd.DataFrame([row | {"accuracy": 0.5, "low": 0.4, "high": 0.6}])
+    shown = tables.probed({"by picture": one, "style held out": other}, "Both").as_raw_html()
+    page = html.fromstring(shown)
+    cells = [
+        [cell.text_content() for cell in line.xpath("./td")] for line in page.xpath("//tbody/tr")
+    ]
+    assert cells == [
+        ["net", "forest", "1,200", "70.0% (60.0 to 80.0)", "50.0% (40.0 to 60.0)"],
+        ["<b>", "forest", "1,200", "70.0% (10.0 to 90.0)", "-"],
+    ]
+
+
+def test_shares_without_models():
+    shown = tables.shares(
+        pd.DataFrame({"pictures": ["x"], "n": [4], "hits": [1]}), "n", {"hits": "right"}, "T"
+    )
+    assert "25.0% (4.6 to 69.9)" in shown.as_raw_html()

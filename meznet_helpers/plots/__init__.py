@@ -7,7 +7,7 @@ from meznet_helpers.plots.benchmark import (
     learning_curves,
     prediction_grid,
 )
-from meznet_helpers.plots.calibration import pairs, reliability
+from meznet_helpers.plots.calibration import first_scores, pairs, reliability
 from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
@@ -19,6 +19,7 @@ __all__ = [
     "against_costs",
     "by_size",
     "confusion_grid",
+    "first_scores",
     "gains",
     "images",
     "layers",

@@ -1,12 +1,18 @@
 """Pictures of probabilities: whether they keep their word, and how alike two nets err."""
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from meznet_helpers.plots.style import WIDTH, short
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
+
+_LINES = ("-", "--", ":", "-.")
 
 
 def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
@@ -52,6 +58,41 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
         axis.remove()
     figure.supxlabel("probability of the first label", fontsize=9)
     figure.supylabel("share of them that are right", fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def first_scores(scores: "Mapping[str, np.ndarray]") -> "Figure":
+    """Draw how sure a model is of its first labels, a curve for each heap of images.
+
+    Parameters
+    ----------
+    scores : mapping of str to ndarray of float, shape (images,)
+        Name of the heap -> the highest probability of each image.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The share of the images whose first score is at least so high.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> axis = first_scores({"all": np.array([0.2, 0.6, 0.9])}).axes[0]
+    >>> axis.get_xlabel()
+    'score of the first label'
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    with sns.axes_style("whitegrid"):
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
+    palette = sns.color_palette("colorblind", len(scores))
+    for (name, values), color, line in zip(scores.items(), palette, cycle(_LINES), strict=False):
+        sns.ecdfplot(x=values, complementary=True, ax=axis, label=name, color=color, linestyle=line)
+    axis.set(xlim=(0, 1), xlabel="score of the first label", ylabel="share of the images")
+    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.legend(frameon=False, fontsize=9)
     plt.close(figure)
     return figure
 

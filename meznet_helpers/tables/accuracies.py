@@ -44,7 +44,7 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     Parameters
     ----------
     table : DataFrame
-        With a column `model`, a column of counts n, and columns of hits.
+        With a column of counts n, and columns of hits; a column `model` is shown in short.
     n : str
         Name of the column of n.
     hits : dict of str to str
@@ -66,7 +66,8 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     from meznet_helpers.evaluate import wilson
 
     shown = table[[column for column in table.columns if column not in hits]].copy()
-    shown["model"] = shown["model"].map(short)
+    if "model" in shown:
+        shown["model"] = shown["model"].map(short)
     for column, heading in hits.items():
         low, high = wilson(table[column].to_numpy(), table[n].to_numpy())
         shown[heading] = _with_interval(table[column] / table[n], low, high)
