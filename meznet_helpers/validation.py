@@ -97,15 +97,27 @@ def folder() -> Path:
     return profile.data() / "validation"
 
 
-def models() -> list[str]:
-    """Return the names of the nets that have tables.
+def models(condition: str = "own, bilinear") -> list[str]:
+    """Return the names of the nets that have a table of a condition.
+
+    Parameters
+    ----------
+    condition : {"own, bilinear", "caffe, nearest"}
+        As in `table`. The spell was cast on Keras' nets alone.
+
+    Raises
+    ------
+    MeznetError
+        If there is no such condition.
 
     Examples
     --------
     >>> "keras/MobileNet@tiny" in models()
     True
     """
-    return sources()["model"].drop_duplicates().tolist()
+    positions("condition", [condition], tuple(FOLDERS))
+    made = sources()
+    return made.loc[made["condition"] == condition, "model"].tolist()
 
 
 def sources() -> "pd.DataFrame":
@@ -164,8 +176,7 @@ def table(model: str, condition: str = "own, bilinear") -> Predictions:
     >>> table("keras/MobileNet@tiny")
     Predictions(1 model x 10000 images x 200 labels: keras/MobileNet@tiny)
     """
-    positions("table of the model", [model], tuple(models()))
-    positions("condition", [condition], tuple(FOLDERS))
+    positions("table of the model", [model], tuple(models(condition)))
     return Predictions.load(file(model, condition))
 
 
@@ -200,7 +211,7 @@ def tables(
     """
     if part not in (None, "fit", "judge"):
         raise MeznetError(f'No part "{part}"; choose "fit" or "judge".')
-    predictions = Predictions.join(*(table(model, condition) for model in models()))
+    predictions = Predictions.join(*(table(model, condition) for model in models(condition)))
     rows = split().loc[list(predictions.images)]
     if part:
         rows = rows[rows["part"] == part]

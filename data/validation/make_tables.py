@@ -8,6 +8,7 @@ the images, `own/` and `spelled/` hold the predictions, `sources.csv` says what 
 
 import argparse
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,18 @@ def write_split(images: Images, truth: np.ndarray) -> None:
     (validation.folder() / "images.csv.gz").write_bytes(gzip.compress(text, mtime=0))
 
 
+def coarse(probs: np.ndarray) -> np.ndarray:
+    """Round to half precision, and small numbers further, so that they compress well.
+
+    A number of 1/4 or more keeps half precision's eleven binary digits, and each time it is four
+    times smaller, it keeps one digit fewer, three at least. Errors stay below 0.0001, and so do
+    those of a sum.
+    """
+    significand, exponent = np.frexp(probs.astype(np.float16).astype(np.float32))
+    digits = np.clip(12 + exponent // 2, 3, 11)
+    return np.ldexp(np.rint(np.ldexp(significand, digits)), exponent - digits)
+
+
 def main() -> None:
     """Split the images, label them under both conditions, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -51,8 +64,11 @@ def main() -> None:
     for condition, places in chosen.items():
         some = Images([images[at] for at in places], [images.names[at] for at in places])
         for model in tiny_nets()["model"]:
+            if condition != "own, bilinear" and not model.startswith("keras/"):
+                continue  # the exhibit cast its spell on Keras' nets
             predictions = validation.recompute(some, model, condition)
-            predictions.save(validation.file(model, condition), half=True)
+            rounded = replace(predictions, probs=coarse(predictions.probs))
+            rounded.save(validation.file(model, condition), half=True)
             ranks = evaluate.rank_of_truth(predictions.probs, truth[places])
             rows.append(
                 {

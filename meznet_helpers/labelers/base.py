@@ -90,7 +90,7 @@ class Labeler(ABC):
         Parameters
         ----------
         method : str
-            ``"probabilities"``, ``"features"`` or ``"weights_digest"``.
+            ``"probabilities"``, ``"features"``, ``"weights_digest"`` or ``"parameters"``.
         *given : sequence of ndarray or Path
             Its images, if it takes any.
         **settings

@@ -98,6 +98,16 @@ class NetworkLabeler(Labeler):
             found.update(np.ascontiguousarray(values))
         return np.frombuffer(found.digest(), np.uint8)
 
+    def parameters(self) -> np.ndarray:
+        """Count the weights of the loaded network, running statistics included.
+
+        Returns
+        -------
+        ndarray, shape (1,), int64
+        """
+        counts = [values.size for values in self.tensors() if values.dtype.kind == "f"]
+        return np.array([sum(counts)])
+
     def digest(self) -> str:
         """Return what features depend on, in one number: the recipe and the weights.
 

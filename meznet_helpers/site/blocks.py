@@ -36,13 +36,13 @@ class Blocks:
     ----------
     page : str
         Name of the page without its ending, such as ``chapters/01-nets``.
-    chapter : int or None
+    chapter : str or None
         Its number; None for an unnumbered page.
     inline : Inline
         The page's inline translator.
     """
 
-    def __init__(self, page: str, chapter: int | None, inline: Inline) -> None:
+    def __init__(self, page: str, chapter: str | None, inline: Inline) -> None:
         """Start an empty page."""
         self.page, self.inline = page, inline
         self.numbering = references.Numbering(chapter)

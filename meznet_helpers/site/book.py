@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import string
+from itertools import starmap
 from pathlib import Path
 
 import yaml
@@ -12,9 +14,9 @@ from meznet_helpers.errors import MeznetError
 
 @dataclasses.dataclass(frozen=True)
 class Chapter:
-    """One notebook of the book: its number (from 1), its name and its path."""
+    """One notebook of the book: its number (1, 2, ...; A, B, ...), its name and its path."""
 
-    number: int
+    number: str
     path: Path
 
     @property
@@ -73,7 +75,7 @@ def read(root: str | Path) -> Book:
     Returns
     -------
     Book
-        Title, preface, chapters in order and bibliography files.
+        Title, preface, chapters in order, appendices after them, and bibliography files.
 
     Raises
     ------
@@ -99,7 +101,8 @@ def read(root: str | Path) -> Book:
     book = settings.get("book")
     if not book or not book.get("chapters"):
         raise MeznetError("_quarto.yml lists no chapters under 'book'")
-    files = [root / name for name in _flat(book["chapters"])]
+    main = _flat(book["chapters"])
+    files = [root / name for name in [*main, *_flat(book.get("appendices") or [])]]
     bibliography = settings.get("bibliography") or []
     sources = [bibliography] if isinstance(bibliography, str) else list(bibliography)
     bibliography = tuple(root / name for name in sources)
@@ -114,7 +117,8 @@ def read(root: str | Path) -> Book:
     names = [path.stem for path in files[1:]]
     if len(set(names)) != len(names):
         raise MeznetError("_quarto.yml: two chapters have the same file name")
-    chapters = tuple(Chapter(number, path) for number, path in enumerate(files[1:], start=1))
+    numbers = [*map(str, range(1, len(main))), *string.ascii_uppercase]
+    chapters = tuple(starmap(Chapter, zip(numbers, files[1:], strict=False)))
     return Book(
         root=root,
         title=str(book.get("title", root.name)),

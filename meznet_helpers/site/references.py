@@ -44,8 +44,8 @@ class Label:
         'Chapter 1'
         """
         kind = self.name.partition("-")[0]
-        if kind == "sec" and self.number.isdigit():
-            return f"Chapter {self.number}"
+        if kind == "sec" and "." not in self.number:
+            return f"{'Chapter' if self.number.isdigit() else 'Appendix'} {self.number}"
         return f"{WORDS[kind]} {self.number}"
 
 
@@ -54,11 +54,11 @@ class Numbering:
 
     Parameters
     ----------
-    chapter : int or None
-        The chapter's number; None for a page without numbers, such as the preface.
+    chapter : str or None
+        The chapter's number or the appendix' letter; None for a page without, such as the preface.
     """
 
-    def __init__(self, chapter: int | None) -> None:
+    def __init__(self, chapter: str | None) -> None:
         """Start before the first heading."""
         self.chapter = chapter
         self.sections: list[int] = []

@@ -123,7 +123,7 @@ def translate(book: Book, notebooks: dict[str, Any], staging: Path) -> dict[str,
         On a construct that the translator does not know, and on an unresolved reference.
     """
     translator = Translator(staging, bibliography_keys(book.bibliography), fold=_fold(book))
-    named = {page_name(book, c.path): notebooks[c.name] for c in book.chapters}
+    named = {page_name(book, c.path): (c.number, notebooks[c.name]) for c in book.chapters}
     pages = translator.book(book.preface.read_text(encoding="utf-8"), named)
     texts = {"index": _preface(pages[0].text, list(named))}
     for page in pages[1:]:

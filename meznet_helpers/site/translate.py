@@ -52,7 +52,7 @@ class Translator:
         self.folder, self.keys, self.fold = Path(folder), keys or set(), fold
         self.labels: dict[str, references.Label] | None = None
 
-    def _blocks(self, name: str, number: int | None) -> Blocks:
+    def _blocks(self, name: str, number: str | None) -> Blocks:
         inline = Inline(name, self.labels, self.keys, f"c{number or 0}-")
         return Blocks(name, number, inline)
 
@@ -148,7 +148,7 @@ class Translator:
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(blocks.out)).lstrip("\n")
         return Page(blocks.page, blocks.title, text, blocks.labels)
 
-    def notebook(self, notebook: Any, name: str, number: int | None) -> Page:
+    def notebook(self, notebook: Any, name: str, number: str | None) -> Page:
         """Translate an executed notebook.
 
         Parameters
@@ -157,7 +157,7 @@ class Translator:
             The executed copy.
         name : str
             Name of the page without its ending, such as ``chapters/01-nets``.
-        number : int or None
+        number : str or None
             The chapter's number.
 
         Returns
@@ -194,15 +194,15 @@ class Translator:
         blocks.markdown(self._front(blocks, source))
         return self._finish(blocks)
 
-    def book(self, preface: str, notebooks: dict[str, Any]) -> list[Page]:
+    def book(self, preface: str, notebooks: dict[str, tuple[str, Any]]) -> list[Page]:
         """Translate a whole book, references between its pages included.
 
         Parameters
         ----------
         preface : str
             Text of ``index.qmd``.
-        notebooks : dict of str to NotebookNode
-            Executed notebooks by page name, in the order of the chapters.
+        notebooks : dict of str to (str, NotebookNode)
+            Numbers and executed notebooks by page name, in the order of the chapters.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Translator:
         """
         for first in (True, False):
             pages = [self.markdown(preface, "index")]
-            for number, (name, notebook) in enumerate(notebooks.items(), start=1):
+            for name, (number, notebook) in notebooks.items():
                 pages.append(self.notebook(notebook, name, number))
             if first:
                 self.labels = {}

@@ -94,6 +94,7 @@ def make_book(root: Path) -> Callable[..., Path]:
         settings = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))
         files = [f"chapters/{name}.ipynb" for name in chapters]
         settings["book"]["chapters"] = ["index.qmd", *files]
+        settings["book"].pop("appendices", None)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "_quarto.yml").write_text(json.dumps(settings), encoding="utf-8")
         (folder / "references.bib").write_text(BIB, encoding="utf-8")

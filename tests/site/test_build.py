@@ -112,6 +112,19 @@ def test_bad_settings(
         books.read(tmp_path)
 
 
+def test_appendices_have_letters(make_book: Callable[..., Path], tmp_path: Path) -> None:
+    """They come after the chapters."""
+    folder = make_book(tmp_path / "book")
+    file = folder / "_quarto.yml"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    last = settings["book"]["chapters"].pop()
+    file.write_text(
+        json.dumps(settings | {"book": settings["book"] | {"appendices": [last]}}), encoding="utf-8"
+    )
+    chapters = books.read(folder).chapters
+    assert [(each.number, each.name) for each in chapters] == [("1", "01-one"), ("A", "02-two")]
+
+
 def test_broken_formula_is_an_error(make_book: Callable[..., Path], tmp_path: Path) -> None:
     """A Sphinx warning stops the build."""
     cells = [("markdown", "# T\n\nWords that count as prose: $\\nonsense{x}$."), ("code", "1")]

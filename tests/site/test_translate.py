@@ -17,6 +17,7 @@ from meznet_helpers.site.translate import Translator
 LABELS = {
     "fig-a": Label("fig-a", "chapters/01-x", "1.1"),
     "sec-b": Label("sec-b", "chapters/02-y", "2"),
+    "sec-z": Label("sec-z", "chapters/a-z", "A"),
 }
 
 
@@ -29,7 +30,7 @@ def page(tmp_path: Path, *cells: object, labels: dict | None = None) -> str:
     translator = Translator(tmp_path, {"he2016", "wilson1927"})
     translator.labels = LABELS if labels is None else labels
     notebook = nbformat.v4.new_notebook(cells=made)
-    return translator.notebook(notebook, "chapters/01-x", 1).text
+    return translator.notebook(notebook, "chapters/01-x", "1").text
 
 
 def code(source: str, *shown: object) -> object:
@@ -46,6 +47,7 @@ def code(source: str, *shown: object) -> object:
     [
         ("See @fig-a.", '<a class="crossref" href="#fig-a">Figure 1.1</a>.'),
         ("@sec-b", '<a class="crossref" href="02-y.html#sec-b">Chapter 2</a>'),
+        ("@sec-z", '<a class="crossref" href="a-z.html#sec-z">Appendix A</a>'),
         ("[@he2016; @wilson1927]", "{cite:p}`c1-he2016,c1-wilson1927`"),
         ("@he2016 showed", "{cite:t}`c1-he2016` showed"),
         ("[two](02-y.ipynb#sec-b)", '<a href="02-y.html#sec-b">two</a>'),
@@ -196,11 +198,15 @@ def test_book_numbers_and_duplicates(tmp_path: Path) -> None:
         cells = [nbformat.v4.new_markdown_cell(text)]
         books.append(nbformat.v4.new_notebook(cells=cells))
     preface = "# P {.unnumbered}\n\n@tbl-r"
-    pages = Translator(tmp_path).book(preface, {"chapters/1": books[0], "chapters/2": books[1]})
-    assert "chapters/2.html#tbl-r" in pages[0].text
-    assert "Section 2.1" in pages[2].text
+    pages = Translator(tmp_path).book(
+        preface, {"chapters/1": ("1", books[0]), "chapters/a": ("A", books[1])}
+    )
+    assert "chapters/a.html#tbl-r" in pages[0].text and "Table A.1" in pages[0].text
+    assert "Section A.1" in pages[2].text
     with pytest.raises(TranslationError, match="also defined in chapters/1"):
-        Translator(tmp_path).book(preface, {"chapters/1": books[0], "chapters/2": books[0]})
+        Translator(tmp_path).book(
+            preface, {"chapters/1": ("1", books[0]), "chapters/2": ("2", books[0])}
+        )
 
 
 def test_list_of_references(tmp_path: Path) -> None:
