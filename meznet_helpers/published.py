@@ -86,13 +86,18 @@ def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
     return table.set_index("model").reindex(list(models)).reset_index()
 
 
-def tiny_nets() -> "pd.DataFrame":
+def tiny_nets(*, every_tag: bool = False) -> "pd.DataFrame":
     """Return what the cards of the project's own nets say.
+
+    Parameters
+    ----------
+    every_tag : bool
+        Also those kept for comparison, which have another tag than ``tiny``.
 
     Returns
     -------
     DataFrame
-        One row per net of tag ``tiny`` in ``data/models``: `model`, `mode`, `size` (input side,
+        One row per net of ``data/models``: `model`, `folder` there, `mode`, `size` (input side,
         pixels), `parameters` (millions), `epochs`, `n` (validation images), `hits1`, `hits5`, and
         the same images upright and upside down: `n_turned`, `hits1_upright`, `hits1_upside_down`.
 
@@ -111,9 +116,10 @@ def tiny_nets() -> "pd.DataFrame":
         net = {"framework": "keras", "tag": "tiny"} | net
         net["model"] = f"{net['framework']}/{net['application']}@{net['tag']}"
         net["parameters"] /= 1e6
-        if net["tag"] == "tiny":
+        net["folder"] = path.parent.name
+        if every_tag or net["tag"] == "tiny":
             nets.append(net)
-    columns = ["model", "mode", "size", "parameters", "epochs", "n", "hits1", "hits5"]
+    columns = ["model", "folder", "mode", "size", "parameters", "epochs", "n", "hits1", "hits5"]
     return pd.DataFrame(nets)[[*columns, "n_turned", "hits1_upright", "hits1_upside_down"]]
 
 

@@ -105,11 +105,6 @@ def models(condition: str = "own, bilinear") -> list[str]:
     condition : {"own, bilinear", "caffe, nearest"}
         As in `table`. The spell was cast on Keras' nets alone.
 
-    Raises
-    ------
-    MeznetError
-        If there is no such condition.
-
     Examples
     --------
     >>> "keras/MobileNet@tiny" in models()

@@ -155,7 +155,11 @@ def test_tiny_nets(tmp_path, monkeypatch):
     monkeypatch.setattr(profile, "data", lambda: tmp_path)
     table = published.tiny_nets()
     assert table["model"].tolist() == ["keras/A@tiny", "keras/B@tiny", "timm/C@tiny"]
+    assert table["folder"].tolist() == ["A", "B", "C"]
     assert table["parameters"].tolist() == [1.0, 2.5, 3.0]
+    every = published.tiny_nets(every_tag=True)
+    assert every["model"].tolist() == [*table["model"], "timm/C@photos"]
+    assert every["folder"].tolist() == ["A", "B", "C", "C-photos"]
     assert table.loc[1, ["n", "hits1", "hits5", "n_turned"]].tolist() == [100, 40, 70, 20]
 
 

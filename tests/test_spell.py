@@ -16,7 +16,7 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
 from meznet_helpers.labels import imagenet, tiny_imagenet
 
-TINY = [name for name in registry() if name.endswith("@tiny")]
+TINY = [name for name in registry() if name[:6] == "keras/" and name.endswith("@tiny")]
 
 
 # ---- conditions

@@ -1,6 +1,7 @@
 """Tests of meznet_helpers/validation.py, and of the tables in data/validation against the nets."""
 
 import gzip
+import importlib
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
-from meznet_helpers import evaluate, spell, validation
+from meznet_helpers import evaluate, profile, spell, validation
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
@@ -47,24 +48,25 @@ def test_the_halves_share_no_image_and_hold_each_class_alike():
 def test_every_tiny_net_has_tables_of_its_own_weights(model):
     """Whoever trains a net anew makes its tables anew."""
     rows = validation.sources().query("model == @model")
-    assert rows["condition"].tolist() == list(validation.FOLDERS)
+    spelled = model.startswith("keras/")
+    assert rows["condition"].tolist() == list(validation.FOLDERS)[: 1 + spelled]
     assert set(rows["weights"]) == {validation.weights_digest(model)}
-    assert rows["n"].tolist() == [10_000, 2_000]
+    assert rows["n"].tolist() == [10_000, 2_000][: 1 + spelled]
 
 
 @pytest.mark.parametrize("condition", validation.FOLDERS)
 def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
     predictions, truth = validation.tables(condition=condition)
-    assert predictions.models == tuple(validation.models()) == tuple(TINY)
+    wanted = [name for name in TINY if condition == "own, bilinear" or name.startswith("keras/")]
+    assert predictions.models == tuple(validation.models(condition)) == tuple(wanted)
     ranks = evaluate.rank_of_truth(predictions.probs, truth)
     written = validation.sources().query("condition == @condition").set_index("model")
     measured = spell.ranks()[condition].loc[list(predictions.images)]
     for model, probs, found in zip(predictions.models, predictions.probs, ranks, strict=True):
         hits = accuracy_score(truth, probs.argmax(-1), normalize=False)
         assert abs(hits - written.loc[model, "hits"]) <= 3  # half precision, ties
-        assert ((measured[model] == 1).to_numpy() != (found == 1)).mean() < 0.001, model
-        if condition == "own, bilinear":  # under the spell most probabilities round to 0
-            assert (measured[model].to_numpy() != found).mean() < 0.01, model
+        for k in (1, 5) if model in measured else ():
+            assert ((measured[model] <= k).to_numpy() != (found <= k)).mean() < 0.003, (model, k)
 
 
 def test_the_judging_half_is_the_part_of_all_that_it_says():
@@ -134,3 +136,18 @@ def test_the_digest_counts_every_pixel_and_the_order():
 def test_the_split_is_written_without_a_time_in_it():
     raw = (validation.folder() / "images.csv.gz").read_bytes()
     assert raw[4:8] == bytes(4) and gzip.decompress(raw).startswith(b"image,label_id,part\n")
+
+
+def test_numbers_lose_no_more_than_a_ten_thousandth(monkeypatch):
+    monkeypatch.syspath_prepend(profile.data() / "validation")
+    coarse = importlib.import_module("make_tables").coarse
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(200, 0.05), size=(1, 500)).astype(np.float32)
+    rounded = coarse(probs)
+    assert np.abs(rounded - probs).max() < 3e-4  # that of half precision near 1
+    small = probs < 0.25
+    assert np.abs(rounded - probs)[small].max() < 1e-4
+    np.testing.assert_array_equal(rounded.astype(np.float16), rounded)
+    np.testing.assert_array_equal(coarse(rounded), rounded)
+    assert (probs.argmax(-1) == rounded.argmax(-1)).mean() > 0.995
+    assert len(np.unique(rounded[probs < 0.01])) < len(np.unique(probs[probs < 0.01])) / 20

@@ -6,13 +6,14 @@ python data/models/make_readme.py
 from pathlib import Path
 
 from meznet_helpers import ensemble, evaluate, validation
-from meznet_helpers.plots import short
 from meznet_helpers.published import tiny_nets
 
 TEXT = """# Nets trained by this project
 
-Keras applications, trained from random weights on Tiny-ImageNet's 100,000 training photographs
-(200 classes, 64 pixels). Each folder holds weights (safetensors, 16-bit floats), `net.json`, the
+Keras applications and two nets of timm, trained from random weights on Tiny-ImageNet's 100,000
+training photographs (200 classes, 64 pixels). The nets of timm were then trained on drawings too,
+of Emoji Zoo's classes that are not animals; one of them is kept as it was before, with the tag
+`photos`. Each folder holds weights (safetensors, 16-bit floats or 8-bit integers), `net.json`, the
 training log and a card with its limits.
 
 | net | mode | input | parameters | epochs | top-1 | top-5 |
@@ -20,15 +21,17 @@ training log and a card with its limits.
 {rows}
 
 Accuracies in percent on the 10,000 validation images, with 95 % Wilson intervals. "All, mean" is
-the plain mean of the nets' probabilities on the same images; against the best single net it gains
-{gain} points of top-1 (95 % paired bootstrap interval).
+the plain mean of the probabilities of all nets of tag `tiny`, on the same images; against the best
+single net it gains {gain} points of top-1 (95 % paired bootstrap interval).
 
 {below}
 | file | what it does |
 |---|---|
 | `recipes.json` | how each net was trained last; `start` is the commit it went on from |
-| `train_keras.py` | trains one net; saves each epoch and goes on from there |
-| `export_keras.py` | turns a finished run into a folder here |
+| `train_keras.py`, `train_timm.py` | train one net; save each epoch and go on from there |
+| `training.py` | what both share |
+| `export_keras.py`, `export_timm.py` | turn a finished run into a folder here |
+| `exporting.py` | what both share |
 | `make_readme.py` | writes this page |
 
 The weights are this project's, under the MIT license. The photographs are ImageNet's, for research
@@ -46,10 +49,10 @@ def main() -> None:
     """Read cards and predictions, and write the page."""
     nets, (predictions, truth) = tiny_nets(), validation.tables()
     rows = [
-        f"| [{net.model}]({short(net.model)}/README.md) | {net.mode} | {net.size}"
+        f"| [{net.model}]({net.folder}/README.md) | {net.mode} | {net.size}"
         f" | {net.parameters:.2f} M"
         f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
-        for net in nets.itertuples()
+        for net in tiny_nets(every_tag=True).itertuples()
     ]
     mean = evaluate.rank_of_truth(ensemble.soft(predictions.probs), truth)
     best = predictions.select(models=nets.loc[nets["hits1"].idxmax(), "model"])

@@ -14,7 +14,7 @@ from meznet_helpers.labelers import labeler
 from meznet_helpers.labelers.keras import KerasLabeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
 
-TINY = sorted(name for name in registry() if name.endswith("@tiny"))
+TINY = sorted(name for name in registry() if name[:6] == "keras/" and name.endswith("@tiny"))
 NET = "keras/MobileNetV2@imagenet"
 
 
