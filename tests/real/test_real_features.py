@@ -1,13 +1,16 @@
 """The lecture's experiment on its own photographs: cat, dog or wild from 150 examples."""
 
+import importlib
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from meznet_helpers import evaluate
+from meznet_helpers import evaluate, profile
 from meznet_helpers.backbones import squeeze
 from meznet_helpers.features import embed
 from meznet_helpers.images import find, read_many
@@ -57,6 +60,15 @@ def test_features_of_mobilenet_tell_faces_apart(real, capsys):
     assert right[expected != "wild"].mean() >= 0.98
     assert 0.84 <= right.mean() <= 0.92 and right.sum() > flat.sum() + 15
     assert mixed.mean() > 0.97
+
+
+def test_the_stored_counts_are_those_of_the_script(real, monkeypatch):
+    """What chapter 3 quotes."""
+    monkeypatch.syspath_prepend(profile.data() / "results")
+    measured = importlib.import_module("make_faces").measure(real / "animal-faces")
+    stored = pd.read_csv(profile.data() / "results" / "animal-faces.csv")
+    assert measured.drop(columns="hits").equals(stored.drop(columns="hits"))
+    assert (measured["hits"] - stored["hits"]).abs().max() <= 1
 
 
 def test_features_are_those_of_keras_without_a_top(real):
