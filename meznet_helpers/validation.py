@@ -111,8 +111,7 @@ def models(condition: str = "own, bilinear") -> list[str]:
     True
     """
     positions("condition", [condition], tuple(FOLDERS))
-    made = sources()
-    return made.loc[made["condition"] == condition, "model"].tolist()
+    return sources().query("condition == @condition")["model"].tolist()
 
 
 def sources() -> "pd.DataFrame":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import WIDTH
+from meznet_helpers.plots.style import MARKERS, WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ _COSTS = {
     "train_ms": "training, ms per step",
     "predict_ms": "prediction, ms per step",
 }
-_MARKERS = "osD^v<>PX*"
 
 
 def against_costs(table: "pd.DataFrame") -> "Figure":
@@ -49,16 +48,16 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
         figure, axes = plt.subplots(
             2, 3, sharex="col", sharey="row", figsize=(WIDTH, 5.6), layout="constrained"
         )
-    colors = sns.color_palette("colorblind", len(_MARKERS))
+    colors = sns.color_palette("colorblind", len(MARKERS))
     for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
         for axis, cost in zip(row, _COSTS, strict=True):
             for number, net in enumerate(table.to_dict("records")):
                 ends = None
                 if measure == "accuracy" and "low" in net:
                     ends = ([net["accuracy"] - net["low"]], [net["high"] - net["accuracy"]])
-                place = number % len(_MARKERS)
+                place = number % len(MARKERS)
                 axis.errorbar(
-                    net[cost], net[measure], yerr=ends, fmt=_MARKERS[place], markersize=7,
+                    net[cost], net[measure], yerr=ends, fmt=MARKERS[place], markersize=7,
                     color=colors[place], label=net["model"], capsize=3, markeredgecolor="0.2",
                     markeredgewidth=0.5,
                 )  # fmt: skip

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers.multiclass import REST, BinaryLines
-from meznet_helpers.plots.style import WIDTH
+from meznet_helpers.plots.style import MARKERS, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKERS = "os^Dv<>PX*"
 _STEPS = 300  # of the grid that regions are computed on, to each side
 
 
@@ -149,7 +148,7 @@ def _ground(axis: "Axes", classes: np.ndarray, grid: tuple, k: int) -> None:
 def _scatter(axis: "Axes", x: np.ndarray, truth: Sequence[int] | np.ndarray) -> None:
     """Draw points, with a color and a marker for each class."""
     for label in np.unique(truth):
-        marker = _MARKERS[label % len(_MARKERS)]
+        marker = MARKERS[label % len(MARKERS)]
         axis.scatter(
             *np.asarray(x)[np.asarray(truth) == label].T, s=18, marker=marker, color=_color(label),
             edgecolor="white", linewidth=0.4, label=f"class {label}", zorder=3,

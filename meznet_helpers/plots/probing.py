@@ -7,15 +7,13 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import WIDTH
+from meznet_helpers.plots.style import MARKERS, WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from meznet_helpers.dataset import Dataset
-
-_MARKERS = "os^Dv<>PX*"
 
 
 def numbers(picture: np.ndarray, top: int, left: int, *, side: int = 10) -> "Figure":
@@ -101,7 +99,7 @@ def learning_curve(table: "pd.DataFrame") -> "Figure":
         if table["part"].nunique() == 1:
             words = ""
         axis.plot(
-            rows["examples"], rows["accuracy"], line, color=color, marker=_MARKERS[number],
+            rows["examples"], rows["accuracy"], line, color=color, marker=MARKERS[number],
             label=", ".join(filter(None, [name, words])),
         )  # fmt: skip
         axis.fill_between(
@@ -210,7 +208,7 @@ def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> "Figure":
             axis.scatter(
                 *at[dataset.truth == label].T, s=14, alpha=0.7, linewidth=0,
                 color=sns.color_palette("colorblind")[label % 10],
-                marker=_MARKERS[label % len(_MARKERS)], label=dataset.labels.names[label],
+                marker=MARKERS[label % len(MARKERS)], label=dataset.labels.names[label],
             )  # fmt: skip
         kept = components.explained_variance_ratio_.sum()
         axis.set_title(f"{name}, {kept:.0%}", fontsize=9)

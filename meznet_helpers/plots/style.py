@@ -3,6 +3,7 @@
 import re
 
 WIDTH = 8.0  # inches; the text column of the page
+MARKERS = "os^Dv<>PX*"  # one for each class or net, so that color is not all that tells them apart
 
 
 def short(name: str) -> str:
