@@ -15,7 +15,10 @@ class FakeNet:
         self.clock, self.name, self.seconds = clock, name, seconds
         self.backbone = SimpleNamespace(size=96)
         self.parameters = lambda: np.array([parameters])
-        self.batches = []
+        self.batches, self.released = [], 0
+
+    def release(self):
+        self.released += 1
 
     def call(self, method, *given):
         return getattr(self, method)(*given)
@@ -59,6 +62,7 @@ def test_measure(clock):
     table = cost.measure(nets, IMAGE)
     assert list(table.columns) == ["model", "size", "parameters", "size_mb", "ms", "ratio"]
     np.testing.assert_allclose(table["ms"], [2, 7])
+    assert [net.released for net in nets] == [1, 1]
     np.testing.assert_allclose(table["ratio"], [1, 3.5])
     np.testing.assert_allclose(table["parameters"], [2.5, 1])
     np.testing.assert_allclose(table["size_mb"], [10, 4])

@@ -49,7 +49,11 @@ class Executed:
 
 
 class _Memory(threading.Thread):
-    """Watches a process and its children and keeps the largest resident size it saw."""
+    """Watches a process and its children and keeps the largest size in memory that it saw.
+
+    Pages that several of them share are counted once where the system can tell (Linux): a process
+    that has just been forked shares all of its parent's.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -64,11 +68,12 @@ class _Memory(threading.Thread):
             return
         stopped = False
         while not stopped:
-            stopped = self._stop_asked.wait(0.1)  # one more look when the end is asked for
+            stopped = self._stop_asked.wait(0.2)  # one more look when the end is asked for
             total = 0
             try:
                 for member in (process, *process.children(recursive=True)):
-                    total += member.memory_info().rss
+                    found = member.memory_full_info()
+                    total += getattr(found, "pss", found.rss)
             except psutil.Error:
                 continue
             self.peak = max(self.peak, total)

@@ -159,7 +159,7 @@ def test_with_the_spell_broken_the_mean_beats_the_ranks(second: SimpleNamespace)
     for other in ("borda", "reciprocal_rank"):
         assert rows["soft"]["accuracy"] > rows[other]["accuracy"] > rows["soft"]["accuracy"] - 0.01
     ensembles = [row for row in second.values.results if "/" not in row["model"]]
-    assert all(row["gain_low"] > 0 and 0.03 < row["gain"] < 0.05 for row in ensembles)
+    assert all(row["gain_low"] > 0 and 0.04 < row["gain"] < 0.06 for row in ensembles)
     assert max(row["low"] for row in ensembles) < min(row["high"] for row in ensembles)
     simple = [rows[name]["gain"] for name in ensemble.METHODS]
     words = f"between the six ways is {100 * (max(simple) - min(simple)):.1f} points"
@@ -178,7 +178,7 @@ def test_what_learning_adds(second: SimpleNamespace) -> None:
     assert f"@tbl-learned gains {100 * max(weighted):.1f} points on the plain mean" in text
     assert f"a net's say away, {100 * gains['logistic lasso']['gain']:.1f} (" in text
     nets = [row["accuracy"] for row in second.values.simple if "/" in row["model"]]
-    assert len(nets) == 5 and max(nets) - min(nets) < 0.02  # "about equally good"
+    assert len(nets) == 7 and max(nets) - min(nets) < 0.06  # "not far apart"
 
 
 def test_more_nets_help_less_and_less(second: SimpleNamespace) -> None:
@@ -188,15 +188,15 @@ def test_more_nets_help_less_and_less(second: SimpleNamespace) -> None:
     means, best = [np.mean(s) for s in scores], [max(s) for s in scores]
     assert (np.diff(means) > 0).all() and (np.diff(means, 2) < 0).all()
     steps = np.diff(best)
-    assert steps[0] > 2 * steps[1] > 0 and steps[1] > steps[2] > 0 > steps[3] > -0.005
+    assert steps[0] > 2 * steps[1] > 4 * steps[2] and (np.abs(steps[2:]) < 0.005).all()
     probs, truth = stored()
-    four = next(r["members"] for r in second.values.sizes if r["accuracy"] == max(best))
+    best_of_all = next(r["members"] for r in second.values.sizes if r["accuracy"] == max(best))
     right = [
         np.mean([probs[name] for name in names], axis=0).argmax(1) == truth
-        for names in (four, probs)
+        for names in (best_of_all, probs)
     ]
     gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    assert binomtest(gained, gained + lost).pvalue > 0.05  # "no more than chance could do"
+    assert binomtest(gained, gained + lost).pvalue > 0.05  # "is chance"
 
 
 def test_false_hits_flatter_the_bad_nets(second: SimpleNamespace) -> None:
