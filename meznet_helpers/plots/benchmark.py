@@ -63,7 +63,7 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
                 )  # fmt: skip
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter("{x:.3g}")
+            axis.xaxis.set_major_formatter("{x:g}")
             axis.xaxis.set_minor_formatter("")
     for axis, label in zip(axes[1], _COSTS.values(), strict=True):
         axis.set_xlabel(label, fontsize=9)
