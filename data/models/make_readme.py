@@ -48,7 +48,7 @@ animals. Flattened color pixels stand beside.
 
 | file | what it does |
 |---|---|
-| `recipes.json` | how each net was trained last; `start` is the commit, or the recipe, that it went on from |
+| `recipes.json` | how each net was trained last; `start`: the commit or recipe before |
 | `train_keras.py`, `train_timm.py` | train one net; save each epoch and go on from there |
 | `training.py` | what both share |
 | `export_keras.py`, `export_timm.py` | turn a finished run into a folder here |
