@@ -62,22 +62,30 @@ and education, and are not part of this repository.
 
 def cell(hits: int, n: int) -> str:
     """Write hits of n as percent and interval."""
-    low, high = evaluate.wilson(hits, n)
-    return f"{100 * hits / n:.1f} ({100 * float(low):.1f} to {100 * float(high):.1f})"
+    return percent(hits / n, *evaluate.wilson(hits, n))
 
 
-def drawings(name: str, describe: Callable[[Dataset], np.ndarray]) -> str:
-    """Return the row of one kind of features, on Emoji Zoo's faces and animals."""
-    faces, zoo = emojizoo.faces(), emojizoo.animals()
+def percent(value: float, low: float, high: float) -> str:
+    """Write a share and its interval in percent."""
+    return f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def drawings(
+    name: str,
+    describe: Callable[[Dataset], np.ndarray],
+    faces: Dataset,
+    zoo: Dataset,
+    things: Dataset,
+) -> str:
+    """Return the row of one kind of features: on faces, and on animals, whitened by things too."""
     x, model = describe(faces), {"lr": probing.classifiers()["logistic regression"]}
     halves = probing.by_picture({"x": x}, model, faces.truth)
     styles = probing.by_group({"x": x}, model, faces.truth, faces.groups)
     cells = []
     for table in (probing.accuracy(halves), probing.accuracy(styles)):
         (row,) = table.itertuples()
-        cells.append(f"{100 * row.accuracy:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})")
+        cells.append(percent(row.accuracy, row.low, row.high))
     train, valid = zoo.by_picture()
-    things = emojizoo.render(emojizoo.table().query("animal == 'no'").slug, 7, size=64)
     x, judged = describe(train), describe(valid)
     white = PCA(whiten=True, svd_solver="full").fit(describe(things))
     for some, others in ((x, judged), (white.transform(x), white.transform(judged))):
@@ -89,12 +97,13 @@ def drawings(name: str, describe: Callable[[Dataset], np.ndarray]) -> str:
 
 def main() -> None:
     """Read cards and predictions, and write the page."""
-    nets, (predictions, truth) = tiny_nets(), validation.tables()
+    nets, every_net = tiny_nets(), tiny_nets(every_tag=True)
+    predictions, truth = validation.tables()
     rows = [
         f"| [{net.model}]({net.folder}/README.md) | {net.mode} | {net.size}"
         f" | {net.parameters:.2f} M"
         f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
-        for net in tiny_nets(every_tag=True).itertuples()
+        for net in every_net.itertuples()
     ]
     mean = evaluate.rank_of_truth(ensemble.soft(predictions.probs), truth)
     best = predictions.select(models=nets.loc[nets["hits1"].idxmax(), "model"])
@@ -102,16 +111,17 @@ def main() -> None:
     hits1, hits5 = (int(evaluate.hits(mean, k).sum()) for k in (1, 5))
     n = len(truth)
     rows.append(f"| All, mean | | | | | {cell(hits1, n)} | {cell(hits5, n)} |")
-    gain, low, high = (100 * float(v) for v in evaluate.paired_difference(mean, best, seed=0))
+    gain = evaluate.paired_difference(mean, best, seed=0)
     weak = nets[nets["hits1"] < 0.35 * nets["n"]]["model"].tolist()
     below = f"Below 35 % top-1, and to be trained further: {', '.join(weak)}.\n" if weak else ""
+    things = emojizoo.render(emojizoo.table().query("animal == 'no'").slug, 7, size=64)
+    sets = (emojizoo.faces(), emojizoo.animals(), things)
     ways = {"color pixels": probing.flatten}
-    for name in tiny_nets(every_tag=True)["model"]:
-        ways[name] = partial(embed, backbone=name)
+    ways |= {name: partial(embed, backbone=name) for name in every_net["model"]}
     text = TEXT.format(
-        drawings="\n".join(drawings(*way) for way in ways.items()),
+        drawings="\n".join(drawings(*way, *sets) for way in ways.items()),
         rows="\n".join(rows),
-        gain=f"{gain:.1f} ({low:.1f} to {high:.1f})",
+        gain=percent(*gain),
         below=below,
     )
     (Path(__file__).parent / "README.md").write_text(text, encoding="utf-8")
