@@ -11,19 +11,14 @@ and the rest are those of `train_keras.py`.
 
 from typing import Any
 
+import drawings
 import numpy as np
-from training import SIDE, Run, crops, enlarged, main, planes, rates
+from training import Run, crops, enlarged, main, planes, rates
 
-from meznet_helpers import emojizoo
 from meznet_helpers.progress import bar
 
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, as timm's
 SHARPNESS = 16.0  # what the second head's cosines are multiplied by
-
-
-def unseen_by_design() -> list[str]:
-    """Return Emoji Zoo's classes that show no animal: what the second head learns."""
-    return emojizoo.table().query("animal == 'no'").slug.tolist()
 
 
 class TimmRun(Run):
@@ -41,7 +36,7 @@ class TimmRun(Run):
         self.model = torch.nn.ModuleDict({"net": net})
         if self.recipe.emoji:
             self.model["emoji"] = torch.nn.Linear(
-                net.num_features, len(unseen_by_design()), bias=False
+                net.num_features, len(drawings.classes()), bias=False
             )
         self.model.to(self.device, memory_format=torch.channels_last)
 
@@ -92,7 +87,7 @@ class TimmRun(Run):
 
         done, half = len(self.log), self.recipe.batch // 2
         rng = np.random.default_rng([seed, done])
-        pictures, truth = self.emoji_pictures(seed + 1 + done)
+        pictures, truth = drawings.render(self.recipe.emoji, seed + 1 + done)
         steps, seen = len(pictures) // half, []
         photos, order = rng.permutation(training), rng.permutation(len(pictures))
         label = f"{self.file.stem}, {done + 1} of {self.recipe.epochs}"
@@ -125,19 +120,6 @@ class TimmRun(Run):
 
         kernel = functional.normalize(self.model["emoji"].weight)
         return SHARPNESS * functional.linear(functional.normalize(features), kernel)
-
-    def emoji_pictures(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Render one epoch's pictures, half mild and half hard, and their labels."""
-        parts = [
-            emojizoo.render(
-                unseen_by_design(), self.recipe.emoji // 2, size=SIDE, seed=seed, hard=hard
-            )
-            for hard in (False, True)
-        ]
-        return (
-            np.concatenate([np.stack(part.images.arrays) for part in parts]),
-            np.concatenate([part.truth for part in parts]),
-        )
 
 
 if __name__ == "__main__":

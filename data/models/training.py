@@ -1,6 +1,6 @@
 """What the training scripts share: the photographs, crops, rates, and runs that resume.
 
-`train_keras.py` and `train_timm.py` each say how a net is built; everything else is here. All of it
+`train_keras.py`, `train_timm.py` and `train_clip.py` each say how a net is built; everything else is here. All of it
 runs on torch.
 """
 
@@ -44,6 +44,8 @@ class Recipe:
     rescale: bool = False  # bring its depthwise kernels to the spread of `he_start` first
     small: int = 0  # so many epochs come first at SIDE pixels, not enlarged: Tan and Le (2021)
     emoji: int = 0  # timm: images of each of Emoji Zoo's classes, which a second head learns
+    teacher: str = ""  # CLIP: an application of timm that says what it sees, too
+    masked: int = 0  # CLIP: so many epochs come first in which it sees half of the patches
 
     def size_at(self, epoch: int) -> int:
         """Input size of an epoch, counted from 0."""
