@@ -34,6 +34,14 @@ FOLDERS = {
         "licence": "none stated by the source; identifiers only, no words and no images",
         "source": "class lists of Tiny-ImageNet (Stanford CS231n); see the card",
     },
+    "models/clip": {
+        "licence": TRAINED_ON,
+        "source": "trained by this project; script, data and accuracy are in the card",
+    },
+    "models/clip-tuned": {
+        "licence": TRAINED_ON,
+        "source": "tuned by this project on Emoji Zoo; method and accuracy are in the card",
+    },
     "published": {
         "licence": "Apache-2.0 (Keras documentation)",
         "source": "https://keras.io/api/applications/; the date is in the card",

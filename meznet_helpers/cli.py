@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meznet_helpers import __version__, commands
+from meznet_helpers import __version__, clip_commands, commands
 from meznet_helpers.errors import MeznetError
 
 
@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=commands.evaluate)
 
+    _clip(kinds.add_parser("clip", help="label with words, fine-tune, and export"))
+
     benchmark = kinds.add_parser("benchmark", help="fine-tune ten nets on one task, and compare")
     benchmark.add_argument("nets", nargs="*", metavar="NET", help="some of them; all by default")
     benchmark.add_argument("--out", metavar="FOLDER", help="default: data/results/benchmark")
@@ -93,10 +95,73 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("--force", action="store_true", help="execute and render all of it again")
     site.set_defaults(run=_site)
 
+    page = kinds.add_parser("ui", help="a page to drop a picture on")
+    page.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
+    page.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
+    page.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a CLIP that meznet clip finetune tuned; repeatable",
+    )
+    page.set_defaults(run=_ui)
+
     fetch = kinds.add_parser("fetch", help="download assets once, for MEZNET_PROFILE=full")
     fetch.add_argument("assets", nargs="*", metavar="ASSET", help="none lists what there is")
     fetch.set_defaults(run=_fetch)
     return parser
+
+
+def _clip(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about CLIP."""
+    kinds = parser.add_subparsers(required=True, metavar="COMMAND")
+    label = kinds.add_parser("label", help="label images with words of your own")
+    label.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    _clip_model(label)
+    label.add_argument("--top", type=int, default=5, metavar="K", help="labels per image")
+    form = label.add_mutually_exclusive_group()
+    form.add_argument("--csv", dest="file", metavar="FILE", help="write CSV there")
+    form.add_argument("--json", action="store_true", help="a list of objects instead of CSV")
+    label.set_defaults(run=clip_commands.label)
+
+    tune = kinds.add_parser("finetune", help="teach CLIP your labels, from a tree of folders")
+    tune.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER",
+        help="one folder of images per label; or train and valid, each with such folders",
+    )
+    tune.add_argument("--out", required=True, metavar="FOLDER", help="must not be there yet")
+    tune.add_argument("--method", choices=("probe", "full", "lora"), default="probe")
+    tune.add_argument("--source", metavar="CLIP", help="tiny, openai, a name of the hub, a folder")
+    tune.add_argument("--epochs", type=int, metavar="N", help="default: 3")
+    tune.add_argument("--batch", type=int, metavar="N", help="default: 12")
+    tune.add_argument("--rate", type=float, metavar="X", help="highest; default: the method's own")
+    tune.add_argument(
+        "--class-weights", default="auto", metavar="auto|none|LABEL=X,...", help="default: auto"
+    )
+    tune.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    tune.set_defaults(run=clip_commands.finetune)
+
+    export = kinds.add_parser("export", help="write ONNX and compare it with torch")
+    _clip_model(export)
+    export.add_argument("--out", required=True, metavar="FILE.onnx")
+    export.set_defaults(run=clip_commands.export)
+
+
+def _clip_model(command: argparse.ArgumentParser) -> None:
+    """Add the options that choose a CLIP and its words."""
+    command.add_argument(
+        "--model",
+        default="zero-shot",
+        metavar="zero-shot|tuned|PATH",
+        help="words decide, or the classifier of this repository, or a folder",
+    )
+    command.add_argument("--labels", metavar="A,B,C", help="for zero-shot; default: 200 or 1,000")
+    command.add_argument(
+        "--template", action="append", metavar="TEXT", help='such as "a photo of {a}"; repeatable'
+    )
 
 
 def _models(command: argparse.ArgumentParser) -> None:
@@ -133,6 +198,19 @@ def _site(args: argparse.Namespace) -> int:
     root = here if (here / "_quarto.yml").exists() else profile.root()
     built = build(root, renderer=args.renderer, force=args.force)
     print(built)
+    return 0
+
+
+def _ui(args: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    import signal
+
+    from meznet_helpers.ui.server import serving
+
+    with serving(args.host, args.port, args.checkpoint) as address:
+        print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.pause()
     return 0
 
 

@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meznet_helpers.errors import MeznetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import pandas as pd
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from meznet_helpers.predictions import Predictions
 
 MODEL = "keras/MobileNetV2"
-CONFUSIONS = 10
 
 
 def label(args: argparse.Namespace) -> int:
@@ -39,23 +40,46 @@ def label(args: argparse.Namespace) -> int:
     MeznetError
         If an argument is wrong or a model can't be had.
     """
+    return write_labels(args, lambda: nets(args.model, args.ensemble))
+
+
+def write_labels(args: argparse.Namespace, make: "Callable[[], list[Labeler]]") -> int:
+    """Label the images that a command line names and write the table.
+
+    Parameters
+    ----------
+    args : Namespace
+        images (list of str), top (int), json (bool), and perhaps file (str): where the table goes.
+    make : callable
+        Makes the labelers, once there are images.
+
+    Returns
+    -------
+    int
+        0, or 1 if some images could not be read, 2 if none could.
+    """
     from meznet_helpers.images import find, read_many
 
     if args.top < 1:
         raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
+    file = getattr(args, "file", None)
+    if file and not Path(file).absolute().parent.is_dir():
+        raise MeznetError(f"--csv: {Path(file).parent} is no folder.")
     images = read_many(find(args.images), progress=True)
-    _complain(images)
+    complain(images)
     if not len(images):
         return 2
     import pandas as pd
 
-    found = [_predict(net, images) for net in nets(args.model, args.ensemble)]
+    found = [_predict(net, images) for net in make()]
     table = pd.concat([one.top(args.top) for one in found], ignore_index=True)
     place = {name: number for number, name in enumerate(images.names)}
     table = table.sort_values("image", key=lambda names: names.map(place), kind="stable")
     if len(found) == 1:
         table = table.drop(columns="model")
-    if args.json:
+    if file:
+        _write(file, table, index=False, float_format="%.4f")
+    elif args.json:
         print(_json(table))
     else:
         table.to_csv(sys.stdout, index=False, float_format="%.4f")
@@ -83,6 +107,7 @@ def evaluate(args: argparse.Namespace) -> int:
     """
     import pandas as pd
 
+    from meznet_helpers.confusions import confusion, mixed_up
     from meznet_helpers.evaluate import accuracy, rank_of_truth
 
     if args.tables:
@@ -95,7 +120,7 @@ def evaluate(args: argparse.Namespace) -> int:
         raise MeznetError("--confusion: the models have different labels; write one file for each.")
     sets = {labels: labeled(args.data, labels) for labels in spaces}
     images, _ = sets[spaces[0]]  # the same ones for each label space
-    _complain(images)
+    complain(images)
     if not len(images):
         return 2
     tables, pairs, matrices = [], [], []
@@ -191,60 +216,6 @@ def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
     return images, labels.indices(np.array(tiny_imagenet().ids)[truth].tolist())
 
 
-def confusion(predictions: "Predictions", truth: "np.ndarray") -> "np.ndarray":
-    """Count how often each label is given for each right one.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Of one model.
-    truth : ndarray of int, shape (images,)
-
-    Returns
-    -------
-    ndarray of int64, shape (labels, labels)
-        Rows: the right labels; columns: the most probable ones.
-
-    Examples
-    --------
-    >>> from meznet_helpers.labels import from_names
-    >>> from meznet_helpers.predictions import Predictions
-    >>> two = Predictions([[[0.2, 0.8], [0.9, 0.1]]], ["net"], ["a", "b"], from_names(["x", "y"]))
-    >>> confusion(two, [0, 0]).tolist()
-    [[1, 1], [0, 0]]
-    """
-    from sklearn.metrics import confusion_matrix
-
-    guesses = predictions.probs[0].argmax(axis=1)
-    return confusion_matrix(truth, guesses, labels=range(len(predictions.labels)))
-
-
-def mixed_up(counts: "np.ndarray", labels: "LabelSpace") -> "pd.DataFrame":
-    """Return the most frequent confusions: truth, predicted (names) and count.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from meznet_helpers.labels import from_names
-    >>> mixed_up(np.array([[5, 1], [3, 0]]), from_names(["cat", "dog"])).values.tolist()
-    [['dog', 'cat', 3], ['cat', 'dog', 1]]
-    """
-    import numpy as np
-    import pandas as pd
-
-    wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    truth, predicted = np.unravel_index(order[wrong.ravel()[order] > 0], wrong.shape)
-    names = np.array(labels.names, dtype=object)
-    return pd.DataFrame(
-        {
-            "truth": names[truth],
-            "predicted": names[predicted],
-            "count": wrong[truth, predicted],
-        }
-    )
-
-
 def _tables(args: argparse.Namespace) -> int:
     """Write whether the bundled predictions agree with those computed anew."""
     from meznet_helpers import validation
@@ -268,7 +239,7 @@ def _predict(net: "Labeler", images: "Images") -> "Predictions":
         net.release()
 
 
-def _complain(images: "Images") -> None:
+def complain(images: "Images") -> None:
     """Write a line for each image that can't be read."""
     for error in images.errors:
         print(f"meznet: {error}", file=sys.stderr)
@@ -280,9 +251,9 @@ def _json(table: "pd.DataFrame") -> str:
     return json.dumps(table.astype(decimal).round(4).to_dict("records"), indent=1)
 
 
-def _write(path: str, table: "pd.DataFrame") -> None:
-    """Write a table with its index."""
+def _write(path: str, table: "pd.DataFrame", **how: Any) -> None:
+    """Write a table as CSV."""
     try:
-        table.to_csv(path)
+        table.to_csv(path, **how)
     except OSError as error:
         raise MeznetError(f"{path} cannot be written ({error.strerror}).") from error

@@ -12,6 +12,7 @@ import pandas as pd
 from drawings import classes
 
 from meznet_helpers import emojizoo, labels
+from meznet_helpers.prompts import frame
 
 SHARED = ("{}", "{a}", "this is {a}", "a picture of {a}", "an image of {a}")
 PHOTO = ("a photo of {a}", "a photo of the {}", "a small photo of {a}", "a blurry photo of {a}")
@@ -37,16 +38,7 @@ class Captions:
 
     def framed(self, rng: np.random.Generator, word: str) -> str:
         """Put a word into a template drawn at random."""
-        return framed(self.templates[rng.integers(len(self.templates))], word)
-
-
-def framed(template: str, word: str) -> str:
-    """Put a word into a template.
-
-    >>> framed("a photo of {a}", "apple"), framed("the {}", "apple")
-    ('a photo of an apple', 'the apple')
-    """
-    return template.format(word, a=f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}")
+        return frame(self.templates[rng.integers(len(self.templates))], word)
 
 
 def photographs() -> Captions:
@@ -67,7 +59,7 @@ def all_texts() -> list[str]:
     found = []
     for captions in (photographs(), drawn()):
         words = sorted({word for each in (*captions.words, *captions.kinds) for word in each})
-        found += [framed(template, word) for word in words for template in captions.templates]
+        found += [frame(template, word) for word in words for template in captions.templates]
     return found
 
 

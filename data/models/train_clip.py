@@ -25,6 +25,7 @@ from training import SIDE, Run, crops, enlarged, main, planes, rates
 
 from meznet_helpers import labelers, labels
 from meznet_helpers.progress import bar
+from meznet_helpers.prompts import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
 SCALE = np.log(100)  # the most that cosines are multiplied by, as a logarithm
@@ -141,13 +142,15 @@ class ClipRun(Run):
         """Embed captions."""
         from torch.nn import functional
 
-        batch = self.tokens(texts, padding=True, truncation=True, return_tensors="pt").to(self.device)
+        batch = self.tokens(texts, padding=True, truncation=True, return_tensors="pt").to(
+            self.device
+        )
         found = self.model.text_projection(self.model.text_model(**batch).pooler_output)
         return functional.normalize(found)
 
     def logits(self, images: Any, training: bool) -> Any:
         """Compare photographs with the names of the 200 classes; see `Run.logits`."""
-        names = [captions.framed("a photo of {a}", name) for name in labels.tiny_imagenet().names]
+        names = [frame("a photo of {a}", name) for name in labels.tiny_imagenet().names]
         return self.model.logit_scale.exp() * self.seen(images) @ self.read(names).T
 
     def epoch(self, x: np.ndarray, y: np.ndarray, training: np.ndarray, seed: int) -> np.ndarray:
@@ -215,7 +218,9 @@ class ClipRun(Run):
         texts = [text for some, _, _ in comparisons for text in some]
         embedded_texts = self.read(texts).split([len(some) for some, _, _ in comparisons])
         scale, total, hits = self.model.logit_scale.exp(), 0.0, 0.0
-        for at, ((some, of, part), read) in enumerate(zip(comparisons, embedded_texts, strict=True)):
+        for at, ((some, of, part), read) in enumerate(
+            zip(comparisons, embedded_texts, strict=True)
+        ):
             logits = (scale * part @ read.T).float()
             right = functional.one_hot(torch.from_numpy(of).to(self.device), len(some)).float()
             if at == 0:

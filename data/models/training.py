@@ -1,7 +1,7 @@
 """What the training scripts share: the photographs, crops, rates, and runs that resume.
 
-`train_keras.py`, `train_timm.py` and `train_clip.py` each say how a net is built; everything else is here. All of it
-runs on torch.
+`train_keras.py`, `train_timm.py` and `train_clip.py` each say how a net is built; everything else
+is here. All of it runs on torch.
 """
 
 import argparse

@@ -76,6 +76,44 @@ def pixels(x: np.ndarray, device: Any) -> Any:
     return torch.from_numpy(x).to(device).permute(0, 3, 1, 2).float()
 
 
+def varied(images: Any, recipe: Recipe, rng: np.random.Generator) -> Any:
+    """Crop, mirror and turn images and change their colors, each its own way.
+
+    Parameters
+    ----------
+    images : torch.Tensor of float32, shape (images, 3, size, size)
+        Pixels from 0 to 255.
+    recipe : Recipe
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    torch.Tensor
+        As `images`. What a turn brings in from outside is the nearest pixel of the edge.
+    """
+    import torch
+    from torch.nn import functional
+
+    maps = torch.from_numpy(recipe.crops(rng, len(images))).to(images.device)
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    images = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    if not recipe.color:
+        return images
+    factors = torch.from_numpy(recipe.colors(rng, len(images))).to(images.device)
+    brightness, contrast, saturation = factors.view(3, -1, 1, 1, 1)
+    images = images * brightness
+    middle = _gray(images).mean((1, 2, 3), keepdim=True)
+    images = middle + (images - middle) * contrast
+    gray = _gray(images)
+    return (gray + (images - gray) * saturation).clamp(0, 255)
+
+
+def _gray(images: Any) -> Any:
+    """Return the luma of pixels, as Pillow weighs it (ITU-R 601-2)."""
+    red, green, blue = images.unbind(1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1)
+
+
 def logits(net: Any, x: np.ndarray, recipe: Recipe, watch: Callable = iter) -> Any:
     """Run a net on whole images.
 

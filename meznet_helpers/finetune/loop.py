@@ -1,6 +1,7 @@
 """The training loop: any torch net from pixels to logits, on any labeled images."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -96,7 +97,7 @@ class _Run:
         self.net, self.recipe, self.seed = net, recipe, seed
         self.device = next(net.parameters()).device
         self.about = {
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),  # as it is read again
             "labels": list(train.labels.ids),
             "train": list(train.images.names),
             "valid": list(valid.images.names),
@@ -151,9 +152,8 @@ class _Run:
         with torch.random.fork_rng(devices=gpus):  # the net may drop out at random
             torch.manual_seed(int(rng.integers(2**31)))
             for chosen in watch(batches):
-                maps = torch.from_numpy(self.recipe.crops(rng, batch))
                 rate = self.recipe.rate_at(min(self.steps, total - 1), total)
-                seen.append(self.step(chosen, maps, rate))
+                seen.append(self.step(chosen, rng, rate))
         loss, accuracy = np.mean(seen, axis=0).tolist()
         seconds = time.perf_counter() - start
         logits = forward.logits(self.net, self.valid_x, self.recipe)
@@ -178,14 +178,14 @@ class _Run:
         if self.best_epoch == len(self.log):
             self.best = {name: each.clone() for name, each in self.net.state_dict().items()}
 
-    def step(self, chosen: np.ndarray, maps: Any, rate: float) -> tuple[float, float]:
+    def step(
+        self, chosen: np.ndarray, rng: np.random.Generator, rate: float
+    ) -> tuple[float, float]:
         """Train on one batch; returns its plain loss and its accuracy before the step."""
         from torch.nn import functional
 
-        images = forward.pixels(self.x[chosen], self.device)
+        images = forward.varied(forward.pixels(self.x[chosen], self.device), self.recipe, rng)
         truth = self.truth[chosen].to(self.device)
-        grid = functional.affine_grid(maps.to(self.device), list(images.shape), align_corners=False)
-        images = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
@@ -260,6 +260,13 @@ def _check(train: Dataset, valid: Dataset, recipe: Recipe) -> Any:
         raise MeznetError("there are no validation images; hold some out.")
     if recipe.class_weight is None:
         return None
+    if isinstance(recipe.class_weight, tuple):
+        if len(recipe.class_weight) != len(train.labels):
+            raise MeznetError(
+                f"class_weight has {len(recipe.class_weight)} numbers, but there are "
+                f"{len(train.labels)} labels: {', '.join(train.labels.ids[:5])}."
+            )
+        return torch.tensor(recipe.class_weight)
     weight = len(train) / (len(counts) * counts.to_numpy())
     return torch.from_numpy(weight.astype(np.float32))
 

@@ -27,14 +27,20 @@ class Recipe:
         Weight decay; vectors (biases, scales) have none.
     smoothing : float
         Label smoothing, 0 to 1, exclusive.
-    class_weight : {"balanced"}, optional
-        Weigh a class the more, the fewer training images it has, as scikit-learn does.
+    class_weight : "balanced" or sequence of float, optional
+        One factor of the loss for each label, or: the more, the fewer training images a label
+        has, as in scikit-learn.
     patience : int, optional
         Stop after so many epochs in a row that are no better on the validation images.
     crop : float
         Least share of an image's area that a random square crop covers; 1 for no crops.
     flip : bool
         Mirror every other image.
+    rotation : float
+        Turn each image by at most so many degrees, either way.
+    color : float
+        Multiply brightness, contrast and saturation of each image by factors from ``1 - color`` to
+        ``1 + color``.
     mixed : bool
         Mixed precision: bfloat16 on a CPU, float16 with scaled gradients on a GPU.
 
@@ -55,15 +61,21 @@ class Recipe:
     size: int = 96
     decay: float = 0.05
     smoothing: float = 0.1
-    class_weight: str | None = None
+    class_weight: str | tuple[float, ...] | None = None
     patience: int | None = None
     crop: float = 0.75
     flip: bool = True
+    rotation: float = 0.0
+    color: float = 0.0
     mixed: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields."""
         patience = 1 if self.patience is None else self.patience
+        weights = self.class_weight
+        if weights is not None and not isinstance(weights, str):
+            object.__setattr__(self, "class_weight", tuple(map(float, weights)))
+        given = isinstance(self.class_weight, tuple)
         for field, fine, want in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("rate", 0 < self.rate < math.inf, "more than 0"),
@@ -71,9 +83,17 @@ class Recipe:
             ("size", self.size >= 1, "1 or more"),
             ("decay", 0 <= self.decay < math.inf, "0 or more"),
             ("smoothing", 0 <= self.smoothing < 1, "from 0 to below 1"),
-            ("class_weight", self.class_weight in (None, "balanced"), 'None or "balanced"'),
+            (
+                "class_weight",
+                all(0 < each < math.inf for each in self.class_weight)
+                if given
+                else self.class_weight in (None, "balanced"),
+                'None, "balanced" or positive numbers',
+            ),
             ("patience", patience >= 1, "None, or 1 or more"),
             ("crop", 0 < self.crop <= 1, "above 0 and at most 1"),
+            ("rotation", 0 <= self.rotation <= 180, "from 0 to 180 degrees"),
+            ("color", 0 <= self.color < 1, "from 0 to below 1"),
         ):
             if not fine:
                 raise MeznetError(f"{field} is {getattr(self, field)!r}; it must be {want}.")
@@ -94,7 +114,7 @@ class Recipe:
         return self.rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
 
     def crops(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draw square crops that lie inside the image, some of them mirrored.
+        """Draw square crops that lie inside the image, some of them mirrored or turned.
 
         Parameters
         ----------
@@ -112,4 +132,23 @@ class Recipe:
         maps = np.zeros((count, 2, 3), np.float32)
         maps[:, 0, 0], maps[:, 1, 1] = mirror * side, side
         maps[:, :, 2] = rng.uniform(side - 1, 1 - side, (2, count)).T
+        if self.rotation:
+            angle = np.radians(rng.uniform(-self.rotation, self.rotation, count))
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            maps[:, :, :2] = turn.transpose(2, 0, 1) @ maps[:, :, :2]
         return maps
+
+    def colors(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw the factors that change colors.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        count : int
+
+        Returns
+        -------
+        ndarray of float32, shape (3, count)
+            Of brightness, contrast and saturation.
+        """
+        return rng.uniform(1 - self.color, 1 + self.color, (3, count)).astype(np.float32)

@@ -90,7 +90,8 @@ class Labeler(ABC):
         Parameters
         ----------
         method : str
-            ``"probabilities"``, ``"features"``, ``"weights_digest"`` or ``"parameters"``.
+            ``"probabilities"``, ``"features"``, ``"seen"``, ``"weights_digest"`` or
+            ``"parameters"``.
         *given : sequence of ndarray or Path
             Its images, if it takes any.
         **settings

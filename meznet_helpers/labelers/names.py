@@ -16,6 +16,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
     name : str
         A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a net of timm or torchvision
         with ImageNet's labels, ``"timm/resnet18@imagenet"``, ``"torchvision/resnet18@imagenet"``;
+        CLIP, ``"clip/zero-shot"`` or ``"clip/zero-shot@SOURCE"`` with the labels of
+        `meznet_helpers.labelers.clip.ZeroShotLabeler`, ``"clip/tuned@FOLDER"``;
         or an ensemble of such names,
         ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
         profile chooses the weights.
@@ -52,6 +54,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
 
         method, members = parse(name)
         return EnsembleLabeler([labeler(member, **changes) for member in members], method)
+    if name.startswith("clip/"):
+        return _clip(name, changes)
     if name.startswith(("timm/", "torchvision/")):
         tag = "" if "@" in name else "@tiny" if profile.active() == "tiny" else "@imagenet"
         if name + tag not in registry():
@@ -74,6 +78,23 @@ def of_backbone(net: Backbone) -> Labeler:
     from meznet_helpers.labelers.keras import KerasLabeler
 
     return KerasLabeler(net)
+
+
+def _clip(name: str, changes: dict[str, str]) -> Labeler:
+    """Make a labeler of CLIP: with the default labels, or of a folder."""
+    from meznet_helpers.labelers.clip import TunedLabeler, ZeroShotLabeler
+
+    kind, _, source = name.removeprefix("clip/").partition("@")
+    if kind not in ("zero-shot", "tuned"):
+        raise MeznetError(
+            f'No labeler is called "{name}"; those of CLIP are "clip/zero-shot", '
+            '"clip/zero-shot@SOURCE", "clip/tuned" and "clip/tuned@FOLDER".'
+        )
+    for key in changes:
+        raise MeznetError(f"{key} is for nets of the registry; CLIP prepares images its own way.")
+    return (
+        ZeroShotLabeler(source or None) if kind == "zero-shot" else TunedLabeler(source or "tiny")
+    )
 
 
 def _published(name: str, changes: dict[str, str]) -> Labeler:

@@ -31,6 +31,19 @@ class NetworkLabeler(Labeler):
         """Return the function from an image to one row of the network's input, float32."""
 
     @abstractmethod
+    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return what the network sees of images: resized and cropped, with colors as they are.
+
+        Parameters
+        ----------
+        images : list of ndarray, each (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (images, size, size, 3), uint8
+        """
+
+    @abstractmethod
     def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from input (images, ...) to features (images, d), float32."""
 
@@ -158,6 +171,10 @@ class BackboneLabeler(NetworkLabeler):
     def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image."""
         return lambda image: scale(self.backbone.resize(image), self.backbone.mode)
+
+    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return images at the input's size; see `NetworkLabeler.seen`."""
+        return np.stack([self.backbone.resize(image) for image in images])
 
     def weights_file(self) -> Path | None:
         """Return the file of the weights; see `NetworkLabeler.weights_file`."""

@@ -17,7 +17,7 @@ from meznet_helpers.backbones import Backbone
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import stored
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
-from meznet_helpers.labelers.torch import TorchLabeler
+from meznet_helpers.labelers.torch import TorchLabeler, unscaled
 from meznet_helpers.labels import LabelSpace
 
 
@@ -87,6 +87,15 @@ class TimmLabeler(_Timm):
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
         return lambda image: transform(Image.fromarray(image)).numpy()
+
+    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return what timm leaves of images; see `NetworkLabeler.seen`."""
+        prepare = self.preparation()
+        import timm
+
+        config = timm.data.resolve_model_data_config(self.model)
+        prepared = np.stack([prepare(image) for image in images])
+        return unscaled(prepared, config["mean"], config["std"])
 
 
 class TrainedLabeler(BackboneLabeler, _Timm):

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,28 @@ class TorchLabeler(NetworkLabeler):
         """Forget the net and free its memory; the next prediction builds it again."""
         self.__dict__.pop("model", None)
         super().release()
+
+
+def unscaled(prepared: np.ndarray, mean: Sequence[float], deviation: Sequence[float]) -> np.ndarray:
+    """Turn input of a net back into pixels.
+
+    Parameters
+    ----------
+    prepared : ndarray, shape (..., 3, height, width), float32
+        Pixels from 0 to 1, `mean` taken off, divided by `deviation`.
+    mean, deviation : sequence of three floats
+
+    Returns
+    -------
+    ndarray, shape (..., height, width, 3), uint8
+
+    Examples
+    --------
+    >>> unscaled(np.zeros((3, 1, 1), np.float32), [0.0, 0.5, 1.0], [1.0, 1.0, 1.0]).tolist()
+    [[[0, 128, 255]]]
+    """
+    pixels = np.moveaxis(prepared, -3, -1) * np.asarray(deviation) + np.asarray(mean)
+    return np.rint(255 * pixels).clip(0, 255).astype(np.uint8)
 
 
 def _device() -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from meznet_helpers import labels as spaces
 from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.torch import TorchLabeler
+from meznet_helpers.labelers.torch import TorchLabeler, unscaled
 
 
 class TorchvisionLabeler(TorchLabeler):
@@ -53,6 +53,12 @@ class TorchvisionLabeler(TorchLabeler):
         """Return the transforms of the weights."""
         transform = weights(self.net).transforms()
         return lambda image: transform(Image.fromarray(image)).numpy()
+
+    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return what the transforms leave of images; see `NetworkLabeler.seen`."""
+        prepare, transform = self.preparation(), weights(self.net).transforms()
+        prepared = np.stack([prepare(image) for image in images])
+        return unscaled(prepared, transform.mean, transform.std)
 
     def pooled(self, batch: Any) -> Any:
         """Return what the classifier is given, as a mean over the picture where it has places."""

@@ -1,0 +1,178 @@
+"""What a tuned CLIP is worth, and the folder that says so."""
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers.dataset import Dataset
+from meznet_helpers.finetune.clip import Tuned
+from meznet_helpers.intervals import wilson
+from meznet_helpers.labelers import checkpoint as checkpoints
+from meznet_helpers.labelers import clip
+from meznet_helpers.labelers import tuned as folders
+
+CARD = """# A tuned CLIP
+
+Tells {labels} apart. `meznet clip label IMAGES... --model {folder}` uses it.
+
+| | |
+|---|---|
+| starts from | `{base}` |
+| method | {method} |
+| learned from | {train} pictures: {counts} |
+| recipe | {recipe} |
+| best epoch | {best} of {epochs}, by the validation pictures |
+| training | {seconds:.0f} seconds |
+{rows}
+
+Accuracies with 95 % Wilson intervals. The validation pictures chose the epoch, so their figures
+are a little too high; test pictures, if there are any, chose nothing.
+
+## Confusion on {last}
+
+| right label | {heads} |
+|---|{dashes}
+{confusion}
+
+Limits: it always answers with one of its {n} labels, whatever it is shown. Do not use it for
+anything that matters.
+"""
+
+METHODS = {
+    "probe": "probe: the classifier alone",
+    "full": "full: classifier and image tower",
+    "lora": "lora: classifier, and matrices of low rank in the image tower, merged into it",
+}
+
+
+def measure(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
+    """Count how often the most probable label is right.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (images,)
+    probs : ndarray, shape (images, labels)
+
+    Returns
+    -------
+    dict
+        `n`; `accuracy` and its 95 % Wilson interval, `low` and `high`; `balanced`, the mean of the
+        labels' own accuracies, of those that there are images of; `confusion`, a list for each
+        right label of how often each label was given.
+
+    Examples
+    --------
+    >>> measure(np.array([0, 0, 0, 1]), np.eye(2)[[0, 0, 1, 1]])["confusion"]
+    [[2, 1], [0, 1]]
+    """
+    from sklearn.metrics import confusion_matrix
+
+    guesses = np.asarray(probs).argmax(1)
+    counts = confusion_matrix(truth, guesses, labels=range(probs.shape[1]))
+    there = counts.sum(1) > 0
+    right, n = int(np.trace(counts)), int(counts.sum())
+    low, high = wilson(right, n)
+    return {
+        "n": n,
+        "accuracy": right / n,
+        "low": float(low),
+        "high": float(high),
+        "balanced": float((np.diag(counts)[there] / counts[there].sum(1)).mean()),
+        "confusion": counts.tolist(),
+    }
+
+
+def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset]) -> Path:
+    """Measure a tuned CLIP and write its folder.
+
+    Parameters
+    ----------
+    tuned : Tuned
+    folder : Path
+        Must not be there yet. ``labeler("clip/tuned@FOLDER")`` reads it.
+    train : Dataset
+        What it learned from.
+    judged : dict of str to Dataset
+        What it is measured on, by name, as `meznet_helpers.finetune.clip.cropped` leaves them.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    MeznetError
+        If the folder is there already or can't be written.
+    """
+    found = checkpoints.load(tuned.source)
+    metrics = {name: measure(data.truth, tuned.probs(data.images)) for name, data in judged.items()}
+    about = {
+        "base": tuned.source,
+        "digest": clip.digest(found.model),
+        "labels": dataclasses.asdict(tuned.labels),
+        "method": tuned.method,
+        "recipe": dataclasses.asdict(tuned.recipe),
+        "history": tuned.history.to_dict("records"),
+        "metrics": metrics,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+    }
+    net = tuned.net.net
+    whole = None if tuned.method == "probe" else lambda aside: _save_clip(tuned, aside)
+    card = _card(tuned, folder, train, metrics)
+    return folders.write(folder, net.weight, net.bias, about, card, whole)
+
+
+def _save_clip(tuned: Tuned, folder: Path) -> None:
+    """Write CLIP with the tuned tower, and all that prepares its input."""
+    import copy
+
+    from transformers import CLIPProcessor
+
+    found = checkpoints.load(tuned.source)
+    model = copy.deepcopy(found.model)
+    net = tuned.net.net
+    model.vision_model.load_state_dict(net.vision_model.state_dict())
+    model.visual_projection.load_state_dict(net.visual_projection.state_dict())
+    with checkpoints.quiet():
+        model.save_pretrained(folder)
+        CLIPProcessor(found.processor, found.tokenizer).save_pretrained(folder)
+
+
+def _card(tuned: Tuned, folder: Path, train: Dataset, metrics: dict[str, dict]) -> str:
+    """Write the card; names of labels are the user's, so bars in them are escaped."""
+    names = [name.replace("|", "\\|") for name in tuned.labels.names]
+    last, judged = list(metrics.items())[-1]
+    history = tuned.history
+    rows = [
+        f"| {name} pictures | {one['accuracy']:.1%} ({one['low']:.1%} to {one['high']:.1%}, "
+        f"n = {one['n']:,}); balanced {one['balanced']:.1%} |"
+        for name, one in metrics.items()
+    ]
+    confusion = [
+        f"| {name} | {' | '.join(map(str, row))} |"
+        for name, row in zip(names, judged["confusion"], strict=True)
+    ]
+    recipe = dataclasses.asdict(tuned.recipe)
+    counts = zip(names, train.counts(), strict=True)
+    return CARD.format(
+        labels=", ".join(names),
+        folder=folder,
+        base=tuned.source,
+        method=METHODS.get(tuned.method.partition(",")[0], tuned.method),
+        train=len(train),
+        counts=", ".join(f"{count} {name}" for name, count in counts),
+        recipe=", ".join(f"{key} {value}" for key, value in recipe.items()),
+        best=int(history.loc[history["best"], "epoch"].iloc[0]),
+        epochs=len(history),
+        seconds=history["seconds"].sum(),
+        rows="\n".join(rows),
+        last=f"the {last} pictures",
+        heads=" | ".join(names),
+        dashes="---|" * len(names),
+        confusion="\n".join(confusion),
+        n=len(names),
+    )

@@ -1,0 +1,258 @@
+"""CLIP checkpoints: found, checked, and loaded with the tokenizer and processor of each."""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from meznet_helpers import profile, store
+from meznet_helpers.errors import MeznetError
+
+#: Short names of checkpoints: the one of this repository, and the one its readers know.
+CHECKPOINTS = {"tiny": "models/clip/model.safetensors", "openai": "openai/clip-vit-base-patch32"}
+
+#: With which activation the checkpoints of a publisher were trained. A net under the other one
+#: answers, and answers worse.
+ACTIVATIONS = {"openai/": "quick_gelu", "laion/": "gelu", "models/clip/": "gelu"}
+
+DEFAULT = "quick_gelu"  # transformers', where a config names none
+PARTS = ("text_config", "vision_config")
+
+TEXTS = 256  # that are read at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A CLIP in evaluation mode, and what must not be separated from it.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for.
+    model : transformers.CLIPModel
+    tokenizer, processor : of transformers
+        What prepares texts and images for this model.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    processor: Any
+
+    @property
+    def size(self) -> int:
+        """Side of the images that the model takes, pixels."""
+        return self.model.config.vision_config.image_size
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """Bring an image to what the model sees of it.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (size, size, 3), uint8
+            The short side is brought to `size`, and the middle is cut out.
+        """
+        found = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
+        return found["pixel_values"][0].transpose(1, 2, 0).astype(np.uint8)
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Turn an image into the model's input.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (3, size, size), float32
+        """
+        return self.processor(image, return_tensors="np")["pixel_values"][0].astype(np.float32)
+
+    def read(self, texts: Sequence[str]) -> Any:
+        """Embed texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        torch.Tensor of float32, shape (texts, d)
+            Of length 1 each.
+
+        Raises
+        ------
+        MeznetError
+            If a text is longer than the model reads.
+        """
+        import torch
+        from torch.nn import functional
+
+        limit, found = self.model.config.text_config.max_position_embeddings, []
+        for start in range(0, len(texts), TEXTS):
+            batch = self.tokenizer(list(texts[start : start + TEXTS]), padding=True)
+            for text, tokens in zip(texts[start:], batch["attention_mask"], strict=False):
+                if sum(tokens) > limit:
+                    raise MeznetError(
+                        f'"{text[:60]}" is {sum(tokens)} tokens long; {self.name} reads {limit}.'
+                    )
+            batch = batch.convert_to_tensors("pt").to(self.model.device)
+            with torch.inference_mode():
+                found.append(self.model.get_text_features(**batch).pooler_output)
+        return functional.normalize(torch.cat(found)).clone()
+
+
+@functools.lru_cache(maxsize=1)
+def load(name: str) -> Checkpoint:
+    """Load a checkpoint; the last one stays in memory until `load.cache_clear()`.
+
+    Parameters
+    ----------
+    name : str
+        ``"tiny"``, ``"openai"``, a name of the hub such as ``"openai/clip-vit-large-patch14"``, or
+        a folder that ``CLIPModel.save_pretrained`` wrote.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    MeznetError
+        If there is no such checkpoint, a file of it is missing or of another shape, it can't be
+        downloaded, or its activation is not the one it was trained with.
+    """
+    import torch
+    from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
+
+    source = find(name)
+    kind = {"local_files_only": isinstance(source, Path) or profile.offline()}
+    with quiet(), _told(name):
+        check(name, CLIPConfig.get_config_dict(source, **kind)[0])
+        model, report = CLIPModel.from_pretrained(
+            source,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are reported
+            output_loading_info=True,
+            **kind,
+        )
+        for problem in ("missing_keys", "mismatched_keys"):
+            for key in sorted(map(str, report[problem])):
+                raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
+        tokenizer = AutoTokenizer.from_pretrained(source, **kind)
+        processor = AutoImageProcessor.from_pretrained(source, backend="pil", **kind)
+    model.requires_grad_(False)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Checkpoint(name, model.eval().to(device), tokenizer, processor)
+
+
+def find(name: str) -> Path | str:
+    """Say where a checkpoint lies: a folder, or a name of the hub.
+
+    Raises
+    ------
+    MeznetError
+        If the name is that of a folder that is not there, or no name.
+
+    Examples
+    --------
+    >>> find("tiny").name, find("openai")
+    ('clip', 'openai/clip-vit-base-patch32')
+    """
+    source = CHECKPOINTS.get(name, name)
+    if name == "tiny":
+        return store.resolve(source).parent
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if source.count("/") != 1 or source.startswith((".", "~", "/")):
+        raise MeznetError(
+            f'"{name}" is no CLIP checkpoint: neither {" nor ".join(CHECKPOINTS)}, nor a folder, '
+            'nor a name of the hub such as "openai/clip-vit-base-patch32".'
+        )
+    return source
+
+
+def check(name: str, config: dict[str, Any]) -> None:
+    """Refuse what is no CLIP, or one whose activation is not the one that it was trained with.
+
+    Parameters
+    ----------
+    name : str
+        As it was asked for.
+    config : dict
+        What ``config.json`` holds.
+
+    Raises
+    ------
+    MeznetError
+        See above.
+
+    Examples
+    --------
+    >>> gelu = {"hidden_act": "gelu"}
+    >>> check("openai", {"model_type": "clip", "text_config": gelu, "vision_config": gelu})
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: openai comes from openai/clip-vit-base-patch32, which was \
+trained with quick_gelu, but its config.json says gelu; under that it labels wrongly.
+    """
+    if config.get("model_type") != "clip":
+        raise MeznetError(f"{name} is a model of type {config.get('model_type')}, not a CLIP.")
+    text, vision = (config[part].get("hidden_act", DEFAULT) for part in PARTS)
+    if text != vision:
+        raise MeznetError(
+            f"{name} has the activation {text} for texts and {vision} for images; a CLIP is "
+            "trained with one for both."
+        )
+    for source in (CHECKPOINTS.get(name, name), config.get("_name_or_path") or ""):
+        for publisher, right in ACTIVATIONS.items():
+            if source.startswith(publisher) and text != right:
+                raise MeznetError(
+                    f"{name} comes from {source}, which was trained with {right}, but its "
+                    f"config.json says {text}; under that it labels wrongly."
+                )
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn the errors of transformers, the hub and safetensors into one sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError, HfHubHTTPError, KeyError) as error:
+        if profile.offline() and not Path(name).is_dir():
+            raise MeznetError(
+                f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
+                "download it once."
+            ) from error
+        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise MeznetError(f"{name} can't be loaded: {why}.") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and remarks away."""
+    from transformers.utils import logging
+
+    before, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with mock.patch.dict("os.environ", {"TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}):
+            yield
+    finally:
+        logging.set_verbosity(before)
+        if shown:
+            logging.enable_progress_bar()

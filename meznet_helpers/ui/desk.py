@@ -1,0 +1,177 @@
+"""What the page does with a picture: read it, make a labeler, label it."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers import labelers, profile
+from meznet_helpers.backbones import registry
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import read
+from meznet_helpers.labelers import Labeler
+from meznet_helpers.prompts import PHOTO
+
+TOP = 5  # bars
+MAX_PIXELS = 50_000_000  # of a picture
+WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
+
+
+def nets() -> list[str]:
+    """Return the nets that the page offers: all backbones that the profile has weights for.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> "keras/MobileNetV2@tiny" in nets()
+    True
+    """
+    published = profile.active() == "full"
+    return [name for name in registry() if name.endswith("@imagenet") == published]
+
+
+def choose(
+    kind: str,
+    words: str,
+    template: str,
+    members: Sequence[str],
+    method: str,
+    checkpoints: dict[str, Path],
+) -> Labeler:
+    """Make the labeler that the page's fields ask for.
+
+    Parameters
+    ----------
+    kind : str
+        `WORDS`, `TUNED`, `MANY`, a net, or the name of a checkpoint.
+    words : str
+        Labels with commas between them, for `WORDS`.
+    template : str
+        For `WORDS`.
+    members : sequence of str
+        Nets, for `MANY`.
+    method : str
+        A key of `meznet_helpers.ensemble.METHODS`, for `MANY`.
+    checkpoints : dict of str to Path
+        Folders of tuned CLIPs.
+
+    Returns
+    -------
+    Labeler
+
+    Raises
+    ------
+    MeznetError
+        If a field is wrong. Only nets and checkpoints that the page offers can be chosen.
+
+    Examples
+    --------
+    >>> choose(WORDS, "cat, dog", "a photo of {a}", [], "soft", {}).labels.names
+    ('cat', 'dog')
+    """
+    from meznet_helpers.labelers.clip import TunedLabeler, ZeroShotLabeler
+    from meznet_helpers.labelers.ensemble import EnsembleLabeler
+
+    if kind == WORDS:
+        names = [word.strip() for word in words.split(",") if word.strip()]
+        if not names:
+            raise MeznetError("Type your labels, with commas between them: cat, dog.")
+        return ZeroShotLabeler(labels=names, templates=[template.strip() or PHOTO[0]])
+    if kind == TUNED:
+        return TunedLabeler("tiny")
+    if kind in checkpoints:
+        return TunedLabeler(checkpoints[kind])
+    unknown = {kind, *members} - {MANY, *nets()} if kind == MANY else {kind} - set(nets())
+    if unknown:
+        raise MeznetError(f'"{min(unknown)}" is not on the list of this page.')
+    return EnsembleLabeler(list(members), method) if kind == MANY else labelers.labeler(kind)
+
+
+def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    """Return what a labeler sees of an image, with its name; for an ensemble that of each member.
+
+    Parameters
+    ----------
+    net : Labeler
+    image : ndarray, shape (height, width, 3), uint8
+
+    Returns
+    -------
+    list of (ndarray of uint8, shape (size, size, 3); str)
+    """
+    members = getattr(net, "members", [net])
+    found = [(member.call("seen", [image])[0], member.name) for member in members]
+    return [(seen, f"{name}, {seen.shape[1]} x {seen.shape[0]} pixels") for seen, name in found]
+
+
+class Desk:
+    """Labels one picture at a time and keeps the last labeler warm."""
+
+    def __init__(self, checkpoints: dict[str, Path]) -> None:
+        """Keep the checkpoints; nothing is loaded yet."""
+        self.checkpoints = checkpoints
+        self._lock = threading.Lock()
+        self._last: tuple[tuple, Labeler | None] = ((), None)
+
+    def label(self, image: np.ndarray | None, *fields: Any) -> tuple[dict, list, str]:
+        """Return scores by label, what was seen, and a remark, for the page."""
+        if image is None:
+            return {}, [], "Drop a picture first."
+        with self._lock:
+            try:
+                net = self._labeler(*fields)
+                scores = net.predict([image]).probs[0, 0]
+                seen = saw(net, image)
+            except MeznetError as error:
+                return {}, [], str(error)
+        best = np.argsort(-scores, kind="stable")[:TOP]
+        bars = {_unlike(net, at): float(scores[at]) for at in best}
+        return bars, seen, f"{net.name}: {len(net.labels)} labels."
+
+    def _labeler(self, *fields: Any) -> Labeler:
+        key = tuple(tuple(each) if isinstance(each, list) else each for each in fields)
+        if key != self._last[0]:
+            net = choose(*fields, self.checkpoints)
+            if self._last[1] is not None:
+                self._last[1].release()
+            self._last = key, net
+        return self._last[1]
+
+
+def _unlike(net: Labeler, at: int) -> str:
+    """Return a label's name, with its id where another label has the same name."""
+    name = net.labels.names[at]
+    return name if net.labels.names.count(name) == 1 else f"{name} ({net.labels.ids[at]})"
+
+
+def take(path: str | None) -> tuple[np.ndarray | None, str]:
+    """Read what was dropped on the page.
+
+    Parameters
+    ----------
+    path : str or None
+        Of the upload.
+
+    Returns
+    -------
+    image : ndarray or None
+        The picture, upright, RGB; None if there is none, or it can't be read.
+    remark : str
+        Why not, in one sentence.
+
+    Examples
+    --------
+    >>> take("nowhere/cat.png")
+    (None, 'cat.png: no such file.')
+    """
+    if not path:
+        return None, ""
+    try:
+        return read(path, name=Path(path).name, max_pixels=MAX_PIXELS), ""
+    except MeznetError as error:
+        return None, str(error)

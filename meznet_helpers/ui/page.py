@@ -1,0 +1,103 @@
+"""The page itself: its fields, and what happens when they change."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meznet_helpers import ensemble, profile
+from meznet_helpers.prompts import PHOTO
+from meznet_helpers.ui.desk import MANY, TOP, TUNED, WORDS, Desk, nets, take
+
+KEPT_SECONDS = 30  # uploads lie on disk at most twice as long
+EXAMPLE_WORDS = "cat, dog, lion, flower, motorcycle, cup of coffee, person, building"
+
+
+def page(checkpoints: Sequence[Path] = ()) -> Any:
+    """Make the page.
+
+    Parameters
+    ----------
+    checkpoints : sequence of Path
+        Folders of tuned CLIPs, as ``meznet clip finetune`` writes them.
+
+    Returns
+    -------
+    gradio.Blocks
+
+    Raises
+    ------
+    MeznetError
+        If a folder holds no tuned CLIP.
+    """
+    import gradio as gr
+
+    from meznet_helpers.labelers import tuned
+
+    known = {folder.name: folder for folder in checkpoints if tuned.read(folder)}
+    desk = Desk(known)
+    with gr.Blocks(
+        title="meznet", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)
+    ) as blocks:
+        gr.Markdown("# What is in the picture?\nDrop one, or paste one, and choose who labels it.")
+        image = gr.State(time_to_live=3600)
+        with gr.Row():
+            with gr.Column():
+                picture = gr.Image(
+                    label="Picture", type="filepath", sources=["upload", "clipboard"], height=320
+                )
+                picture.preprocess = _path
+                gr.Examples(
+                    [[str(path)] for path in profile.package_photographs().values()],
+                    picture,
+                    label="Photographs to try",
+                )
+            with gr.Column():
+                kind = gr.Dropdown(
+                    [WORDS, TUNED, *known, MANY, *nets()], value=WORDS, label="Labeler"
+                )
+                with gr.Group() as for_words:
+                    words = gr.Textbox(
+                        EXAMPLE_WORDS, label="Your labels, with commas", max_length=20_000
+                    )
+                    template = gr.Textbox(PHOTO[0], label="Prompt; {a} is the label with a or an")
+                with gr.Group(visible=False) as for_many:
+                    some = nets()
+                    members = gr.Dropdown(some, value=some[:3], multiselect=True, label="Nets")
+                    method = gr.Dropdown(list(ensemble.METHODS), value="soft", label="Method")
+                button = gr.Button("Label", variant="primary")
+                remark = gr.HTML(label="Remark", elem_id="remark")
+                bars = gr.Label(label="Labels", num_top_classes=TOP, elem_id="bars")
+                seen = gr.Gallery(label="What the net really saw", columns=3, height="auto")
+        fields = [image, kind, words, template, members, method]
+
+        def show(*given: Any) -> tuple:
+            scores, pictures, said = desk.label(*given)
+            return scores or None, pictures, _alert(said)
+
+        def dropped(path: str | None, *given: Any) -> tuple:
+            found, said = take(path)
+            if found is None:
+                return None, None, [], _alert(said)
+            return found, *show(found, *given)
+
+        results = [bars, seen, remark]
+        alone = {"concurrency_limit": 1, "concurrency_id": "desk", "api_visibility": "private"}
+        picture.change(dropped, [picture, *fields[1:]], [image, *results], **alone)
+        gr.on([button.click, words.submit, template.submit], show, fields, results, **alone)
+        kind.change(
+            lambda chosen: (gr.update(visible=chosen == WORDS), gr.update(visible=chosen == MANY)),
+            kind,
+            [for_words, for_many],
+            api_visibility="private",
+        ).then(show, fields, results, **alone)
+    return blocks
+
+
+def _path(payload: Any) -> str | None:
+    """Stand for the picture field's own reading: `take` reads, and its errors are sentences."""
+    return None if payload is None else payload.path
+
+
+def _alert(said: str) -> str:
+    return f'<p role="status">{html.escape(said)}</p>' if said else ""
