@@ -24,6 +24,11 @@ _PHOTOGRAPHS = {
     "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
 
+# More, that the contact sheets leave out.
+_MORE = {
+    name: ("gradio", f"media_assets/images/{name}.jpg") for name in ("cheetah", "lion", "tower")
+}
+
 
 def active() -> str:
     """Return the profile that is on: ``"tiny"`` (the default) or ``"full"``.
@@ -118,11 +123,16 @@ def data() -> Path:
     return root() / "data"
 
 
-def package_photographs() -> dict[str, Path]:
+def package_photographs(*, more: bool = False) -> dict[str, Path]:
     """Find the color photographs that come with scikit-image, scikit-learn and Matplotlib.
 
     The packages are located, not imported. A photograph that an installed version does not bring
     along is left out.
+
+    Parameters
+    ----------
+    more : bool
+        Also those that come with Gradio: ``"cheetah"``, ``"lion"``, ``"tower"``.
 
     Returns
     -------
@@ -136,7 +146,7 @@ def package_photographs() -> dict[str, Path]:
     'chelsea.png'
     """
     found = {}
-    for name, (package, relative) in _PHOTOGRAPHS.items():
+    for name, (package, relative) in (_PHOTOGRAPHS | (_MORE if more else {})).items():
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             path = Path(folder) / relative

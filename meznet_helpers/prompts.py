@@ -1,5 +1,6 @@
 """Prompts: what a label is wrapped in before CLIP reads it."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from meznet_helpers.errors import MeznetError
@@ -49,7 +50,8 @@ def frame(template: str, label: str) -> str:
     ('a photo of an apple', 'the apple')
     """
     article = "an" if label[:1].lower() in ("a", "e", "i", "o", "u") else "a"
-    return template.replace("{a}", f"{article} {label}").replace("{}", label)
+    words = {"{a}": f"{article} {label}", "{}": label}
+    return re.sub(r"\{a?\}", lambda place: words[place[0]], template)
 
 
 def prompts(labels: Iterable[str], templates: Sequence[str] = PHOTO) -> list[list[str]]:

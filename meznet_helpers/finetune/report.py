@@ -16,7 +16,7 @@ from meznet_helpers.labelers import tuned as folders
 
 CARD = """# A tuned CLIP
 
-Tells {labels} apart. `meznet clip label IMAGES... --model {folder}` uses it.
+Tells {labels} apart. `meznet clip label IMAGES... --model FOLDER` uses it.
 
 | | |
 |---|---|
@@ -122,7 +122,7 @@ def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset])
     }
     net = tuned.net.net
     whole = None if tuned.method == "probe" else lambda aside: _save_clip(tuned, aside)
-    card = _card(tuned, folder, train, metrics)
+    card = _card(tuned, train, metrics)
     return folders.write(folder, net.weight, net.bias, about, card, whole)
 
 
@@ -142,7 +142,7 @@ def _save_clip(tuned: Tuned, folder: Path) -> None:
         CLIPProcessor(found.processor, found.tokenizer).save_pretrained(folder)
 
 
-def _card(tuned: Tuned, folder: Path, train: Dataset, metrics: dict[str, dict]) -> str:
+def _card(tuned: Tuned, train: Dataset, metrics: dict[str, dict]) -> str:
     """Write the card; names of labels are the user's, so bars in them are escaped."""
     names = [name.replace("|", "\\|") for name in tuned.labels.names]
     last, judged = list(metrics.items())[-1]
@@ -160,7 +160,6 @@ def _card(tuned: Tuned, folder: Path, train: Dataset, metrics: dict[str, dict]) 
     counts = zip(names, train.counts(), strict=True)
     return CARD.format(
         labels=", ".join(names),
-        folder=folder,
         base=tuned.source,
         method=METHODS.get(tuned.method.partition(",")[0], tuned.method),
         train=len(train),

@@ -226,12 +226,11 @@ trained with quick_gelu, but its config.json says gelu; under that it labels wro
 @contextlib.contextmanager
 def _told(name: str) -> Iterator[None]:
     """Turn the errors of transformers, the hub and safetensors into one sentence."""
-    from huggingface_hub.errors import HfHubHTTPError
     from safetensors import SafetensorError
 
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError, HfHubHTTPError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         if profile.offline() and not Path(name).is_dir():
             raise MeznetError(
                 f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "

@@ -8,6 +8,7 @@ from meznet_helpers.plots.benchmark import (
     prediction_grid,
 )
 from meznet_helpers.plots.calibration import first_scores, pairs, reliability
+from meznet_helpers.plots.clip import by_prompt, interval_widths, price
 from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
@@ -17,11 +18,13 @@ from meznet_helpers.plots.style import short
 __all__ = [
     "accuracy_against_size",
     "against_costs",
+    "by_prompt",
     "by_size",
     "confusion_grid",
     "first_scores",
     "gains",
     "images",
+    "interval_widths",
     "layers",
     "learning_curve",
     "learning_curves",
@@ -32,6 +35,7 @@ __all__ = [
     "pairs",
     "plane",
     "prediction_grid",
+    "price",
     "regions",
     "reliability",
     "short",

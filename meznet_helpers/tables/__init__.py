@@ -3,6 +3,7 @@
 from meznet_helpers.tables.accuracies import accuracy, bookkeeping, gains, percent, shares
 from meznet_helpers.tables.base import plain
 from meznet_helpers.tables.benchmark import fine_tuned
+from meznet_helpers.tables.clip import measured, ticks, tuned
 from meznet_helpers.tables.labels import labels_beside
 from meznet_helpers.tables.nets import cost, published
 from meznet_helpers.tables.probing import probed
@@ -14,9 +15,12 @@ __all__ = [
     "fine_tuned",
     "gains",
     "labels_beside",
+    "measured",
     "percent",
     "plain",
     "probed",
     "published",
     "shares",
+    "ticks",
+    "tuned",
 ]

@@ -48,7 +48,7 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                 )
                 picture.preprocess = _path
                 gr.Examples(
-                    [[str(path)] for path in profile.package_photographs().values()],
+                    [[str(path)] for path in profile.package_photographs(more=True).values()],
                     picture,
                     label="Photographs to try",
                 )
@@ -68,7 +68,7 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                 button = gr.Button("Label", variant="primary")
                 remark = gr.HTML(label="Remark", elem_id="remark")
                 bars = gr.Label(label="Labels", num_top_classes=TOP, elem_id="bars")
-                seen = gr.Gallery(label="What the net really saw", columns=3, height="auto")
+                seen = gr.Gallery(label="What the net really saw", columns=3, height=240)
         fields = [image, kind, words, template, members, method]
 
         def show(*given: Any) -> tuple:

@@ -1,0 +1,45 @@
+"""Tune the small CLIP in several ways, five times each, and write what it gains and loses.
+
+    python data/results/make_clip.py --images tiny-imagenet-200
+
+Writes clip/tuned.csv: one row for each split, way, share and seed; see the card. What is there
+already is not measured again, so that a run that was broken off goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from meznet_helpers import clip_study, emojizoo, labels
+from meznet_helpers.dataset import Dataset
+from meznet_helpers.finetune.clip import cropped
+from meznet_helpers.validation import read
+
+SEEDS = range(5)
+FOLDER = Path(__file__).parent / "clip"
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description="Write data/results/clip/tuned.csv.")
+    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
+    args = parser.parse_args()
+    images, truth = read(args.images)
+    others = cropped(Dataset(images, truth, labels.tiny_imagenet()))
+    zoo = cropped(emojizoo.animal_or_not())
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / "tuned.csv"
+    done = [pd.read_csv(path)] if path.exists() else []
+    for kind in ("picture", "style"):
+        for seed in SEEDS:
+            if any(((table["split"] == kind) & (table["seed"] == seed)).any() for table in done):
+                continue
+            parts = clip_study.split(zoo, kind, seed)
+            table = clip_study.compare(parts, seed, others=others, progress=True)
+            done.append(table.assign(split=kind))
+            pd.concat(done).to_csv(path, index=False, float_format="%.6g")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Tables about CLIP: ticks and crosses, and what each way of tuning gains and costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from meznet_helpers.tables.accuracies import _with_interval
+from meznet_helpers.tables.base import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_tables import GT
+
+
+def ticks(
+    images: Sequence[str],
+    said: Mapping[str, Sequence[str]],
+    right: Mapping[str, Sequence[bool]],
+    title: str,
+) -> "GT":
+    """Show what was said of each image, with a tick or a cross.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Names.
+    said : mapping of str to sequence of str
+        A column for each labeler: the label of each image.
+    right : mapping of str to sequence of bool
+        Whether it is right, by the same columns.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+        The last row counts.
+
+    Examples
+    --------
+    >>> shown = ticks(["a", "b"], {"net": ["cat", "dog"]}, {"net": [True, False]}, "Two")
+    >>> "cat ✓" in shown.as_raw_html(), "1 of 2" in shown.as_raw_html()
+    (True, True)
+    """
+    import pandas as pd
+
+    columns = {
+        name: [
+            f"{label} {'✓' if fine else '✗'}"
+            for label, fine in zip(labels, right[name], strict=True)
+        ]
+        + [f"{sum(map(bool, right[name]))} of {len(images)}"]
+        for name, labels in said.items()
+    }
+    return plain(pd.DataFrame({"image": [*images, "right"]} | columns), title)
+
+
+def tuned(table: "pd.DataFrame", title: str) -> "GT":
+    """Show the ways of tuning: accuracy on both splits, zero-shot left, seconds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `meznet_helpers.clip_study.summary` returns it, of the splits ``picture`` and ``style``.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+        Means over seeds with Student's 95 % intervals.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> numbers = {f"{of}{end}": 0.5 for of in ("accuracy", "balanced", "left")
+    ...            for end in ("", "_low", "_high")}
+    >>> rows = [{"split": kind, "way": "full", "share": 1.0, "seconds": 3.0, "n": 9} | numbers
+    ...         for kind in ("picture", "style")]
+    >>> "50.0% (50.0 to 50.0)" in tuned(pd.DataFrame(rows), "All").as_raw_html()
+    True
+    """
+    parts = [
+        table[table["split"] == kind].set_index(["way", "share"]) for kind in ("picture", "style")
+    ]
+    first, second = parts[0], parts[1].loc[parts[0].index]
+    names = [f"{way}, {share:.0%}" if share < 1 else way for way, share in first.index]
+    columns = {"tuning": names}
+    for heading, part, of in (
+        ("new pictures", first, "accuracy"),
+        ("balanced", first, "balanced"),
+        ("new style", second, "accuracy"),
+        ("zero-shot left", first, "left"),
+    ):
+        ends = (part[f"{of}_low"].clip(0), part[f"{of}_high"].clip(upper=1))
+        columns[heading] = _with_interval(part[of], *ends)
+    import pandas as pd
+
+    shown = pd.DataFrame(columns | {"seconds": first["seconds"].to_numpy()})
+    return plain(shown, title).fmt_number("seconds", decimals=1)
+
+
+def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object]) -> "GT":
+    """Show what `meznet_helpers.finetune.report.measure` found.
+
+    Parameters
+    ----------
+    found : mapping of str to dict
+        Name -> what was measured.
+    title : str
+    **more : sequence
+        More columns, one value for each row; underscores in their names become spaces.
+
+    Returns
+    -------
+    great_tables.GT
+
+    Examples
+    --------
+    >>> one = {"n": 10, "accuracy": 0.7, "low": 0.397, "high": 0.892, "balanced": 0.65}
+    >>> "70.0% (39.7 to 89.2)" in measured({"probe": one}, "Ten").as_raw_html()
+    True
+    """
+    import pandas as pd
+
+    rows = pd.DataFrame(found.values())
+    columns = {
+        "tuning": list(found),
+        "n": rows["n"],
+        "accuracy": _with_interval(rows["accuracy"], rows["low"], rows["high"]),
+        "balanced": rows["balanced"],
+    }
+    columns |= {name.replace("_", " "): list(values) for name, values in more.items()}
+    return plain(pd.DataFrame(columns), title).fmt_integer("n").fmt_percent("balanced", decimals=1)
