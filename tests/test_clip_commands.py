@@ -95,7 +95,7 @@ def test_label_refuses(options, part):
 def test_finetune(tree, tmp_path):
     """A probe of two labels; its folder labels, and says what it was measured to be."""
     out = tmp_path / "new" / "clip"
-    done = run("finetune", "--data", tree, "--out", out, "--epochs", 2, "--rate", 0.3)
+    done = run("finetune", "--data", tree, "--out", out, "--epochs", 2, "--rate", 0.02)
     assert done.returncode == 0 and not done.stderr, done.stderr
     found = json.loads(done.stdout)
     assert found["folder"] == str(out) and set(found["metrics"]) == {"valid", "test"}

@@ -110,7 +110,7 @@ def test_a_probe_finds_what_scikit_learn_finds(fresh_python):
         PRELUDE
         + """
 from sklearn.linear_model import LogisticRegression
-recipe = Recipe(epochs=40, batch=48, rate=0.3, decay=0.0, smoothing=0.0, crop=1.0, flip=False)
+recipe = Recipe(epochs=40, batch=48, rate=0.03, decay=0.0, smoothing=0.0, crop=1.0, flip=False)
 found = clip.tune(train, valid, "probe", recipe)
 net = ZeroShotLabeler("tiny", zoo.labels)
 x, judged = (net.features(list(part.images)) for part in (train, valid))
@@ -147,6 +147,9 @@ assert epochs == [0, 1] and path.exists()
 again = clip.tune(train, valid, {method!r}, recipe, seed=3, checkpoint=path)
 for name, each in whole.net.state_dict().items():
     assert torch.equal(each, again.net.state_dict()[name]), name
+if {method!r} == "full":  # its weights are called as a probe's are
+    said = refused(clip.tune, train, valid, "probe", recipe, seed=3, checkpoint=path)
+    assert said.endswith("is of a training in which other weights learned; delete it."), said
 """
     )
 

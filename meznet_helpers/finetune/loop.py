@@ -232,6 +232,9 @@ class _Run:
         self.scaler.load_state_dict(about["scaler"])
         self.best = _below(tensors, "best/") or stored
         moving = [each for group in self.optimizer.param_groups for each in group["params"]]
+        shapes = {k.split("/")[1]: e.shape for k, e in tensors.items() if k.endswith("/exp_avg")}
+        if not shapes.items() <= {str(n): each.shape for n, each in enumerate(moving)}.items():
+            raise MeznetError(f"{path} is of a training in which other weights learned; delete it.")
         for number, parameter in enumerate(moving):
             state = _below(tensors, f"optimizer/{number}/")
             self.optimizer.state[parameter] = {  # each in its parameter's order in memory

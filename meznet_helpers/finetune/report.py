@@ -123,7 +123,7 @@ def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset])
     net = tuned.net.net
     whole = None if tuned.method == "probe" else lambda aside: _save_clip(tuned, aside)
     card = _card(tuned, train, metrics)
-    return folders.write(folder, net.weight, net.bias, about, card, whole)
+    return folders.write(folder, net.scale * net.weight, net.scale * net.bias, about, card, whole)
 
 
 def _save_clip(tuned: Tuned, folder: Path) -> None:

@@ -204,7 +204,8 @@ def classifier(clip: Any, weight: Any, bias: Any = None) -> Any:
     -------
     torch.nn.Module
         From prepared pixels (images, 3, size, size) to logits (images, labels); its `features`
-        gives the embeddings, each of length 1.
+        gives the embeddings, each of length 1. Its `weight` and `bias` are those given by their
+        common `scale`, which is not trained: so they and the tower can learn at one rate.
     """
     import torch
     from torch.nn import functional
@@ -213,16 +214,18 @@ def classifier(clip: Any, weight: Any, bias: Any = None) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.vision_model, self.visual_projection = clip.vision_model, clip.visual_projection
-            self.weight = torch.nn.Parameter(weight.clone())
+            scale = weight.norm(dim=1).mean()
+            self.register_buffer("scale", scale, persistent=False)
             zeros = torch.zeros(len(weight), device=weight.device)
-            self.bias = torch.nn.Parameter(zeros if bias is None else bias.clone())
+            self.weight = torch.nn.Parameter(weight / scale)
+            self.bias = torch.nn.Parameter(zeros if bias is None else bias / scale)
 
         def features(self, pixels: Any) -> Any:
             pooled = self.vision_model(pixel_values=pixels).pooler_output
             return functional.normalize(self.visual_projection(pooled))
 
         def forward(self, pixels: Any) -> Any:
-            return functional.linear(self.features(pixels), self.weight, self.bias)
+            return self.scale * functional.linear(self.features(pixels), self.weight, self.bias)
 
     return Classifier().eval()
 

@@ -87,13 +87,38 @@ def _chapter(
         if seen["key"] == key:
             return ChapterRun(executed=False, **seen), nbformat.read(copy, as_version=4)
     folder.mkdir(parents=True, exist_ok=True)
-    facts.unlink(missing_ok=True)
     log = folder / "kernel.log"
     done = execute.execute(chapter.path, root=book.root, log=log, stop=stop)
-    nbformat.write(done.notebook, copy)
-    run = {"name": chapter.name, "seconds": done.seconds, "peak_mb": done.peak_mb, "key": key}
+    return keep(done, chapter.name, key, cache), done.notebook
+
+
+def keep(done: execute.Executed, name: str, key: str, cache: Path) -> ChapterRun:
+    """Keep an executed chapter for the next build, which takes it where the key is the same.
+
+    Parameters
+    ----------
+    done : Executed
+    name : str
+        The chapter's, such as ``"01-keras-applications"``.
+    key : str
+        As `meznet_helpers.site.freshness.key` gives it.
+    cache : Path
+        ``.cache/site`` of the book.
+
+    Returns
+    -------
+    ChapterRun
+    """
+    import nbformat
+
+    folder = cache / name
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = folder / "run.json"
+    facts.unlink(missing_ok=True)
+    nbformat.write(done.notebook, folder / "executed.ipynb")
+    run = {"name": name, "seconds": done.seconds, "peak_mb": done.peak_mb, "key": key}
     facts.write_text(json.dumps(run), encoding="utf-8")
-    return ChapterRun(executed=True, **run), done.notebook
+    return ChapterRun(executed=True, **run)
 
 
 def _run_all(

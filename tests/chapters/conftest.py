@@ -22,17 +22,26 @@ def text_of(cell: nbformat.NotebookNode) -> str:
 
 @pytest.fixture(scope="module")
 def run_chapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], SimpleNamespace]:
-    """Run a chapter in a fresh kernel, with a last cell that prints some of its values as JSON."""
+    """Run a chapter in a fresh kernel, with a last cell that prints some of its values as JSON.
+
+    Without that cell, what was executed is kept for the site's tests, which need not run it again.
+    """
+    from meznet_helpers.site import builder, freshness
     from meznet_helpers.site.execute import execute
 
     def run(name: str, probe: str) -> SimpleNamespace:
-        notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", as_version=4)
+        chapter = ROOT / "chapters" / f"{name}.ipynb"
+        notebook = nbformat.read(chapter, as_version=4)
         notebook.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
         path = tmp_path_factory.mktemp("chapters") / f"{name}.ipynb"
         nbformat.write(notebook, path)
+        cache = ROOT / ".cache" / "site"
+        assets = freshness.assets(ROOT, cache / "assets.json")
+        key = freshness.key(chapter, ROOT, assets_hash=assets)
         done = execute(path, root=ROOT)
+        values = SimpleNamespace(**json.loads(text_of(done.notebook.cells.pop())))
+        builder.keep(done, name, key, cache)
         cells = {cell.id: cell for cell in done.notebook.cells}
-        values = SimpleNamespace(**json.loads(text_of(cells.pop("probe"))))
         cost = {"seconds": done.seconds, "peak_mb": done.peak_mb}
         return SimpleNamespace(cells=cells, values=values, text_of=text_of, **cost)
 

@@ -36,7 +36,7 @@ print(json.dumps({
     "by_library": wrapper.decision_function(points).tolist(),
     "rest": rest.predict(points).tolist(), "one": one.predict(points).tolist(),
     "raced": tidy(raced), "open": [open_rest, open_one],
-    "halves": tidy(halves), "styles": tidy(new_style),
+    "guessed": tidy(guessed), "halves": tidy(halves), "styles": tidy(new_style),
     "flat": tidy(flat_curve), "curve": tidy(held_out), "sure": tidy(sure),
     "gain": [gain, low, high], "enough": enough,
     "shapes": {name: rows.shape for name, rows in features.items()},
@@ -199,6 +199,8 @@ def test_what_the_nets_have_seen(third: SimpleNamespace) -> None:
     """Features beat pixels; drawings help; a new style costs."""
     halves, styles = scores(third.values.halves), scores(third.values.styles)
     nets = third.values.nets
+    (guessed,) = third.values.guessed
+    assert guessed["accuracy"] == pytest.approx(1 / 3) and guessed["classifier"] == "guessing"
     worst = min(halves[name, LR]["accuracy"] for name in nets)
     pixels = [row["accuracy"] for (name, _), row in halves.items() if name in PIXELS]
     assert worst > max(pixels)
