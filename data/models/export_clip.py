@@ -28,6 +28,7 @@ random weights. It compares a picture with any words; it knows few. It loads as 
 
 ```python
 from transformers import CLIPModel, CLIPProcessor
+
 model = CLIPModel.from_pretrained("data/models/clip")
 ```
 

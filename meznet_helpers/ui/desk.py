@@ -1,5 +1,6 @@
 """What the page does with a picture: read it, make a labeler, label it."""
 
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +17,14 @@ from meznet_helpers.prompts import PHOTO
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
+FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")  # for the full profile
 WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
 
 
 def nets() -> list[str]:
-    """Return the nets that the page offers: all backbones that the profile has weights for.
+    """Return what the page offers by name: backbones with weights in the profile, and CLIP.
+
+    All of them have the same labels, so that they can be combined.
 
     Returns
     -------
@@ -32,7 +36,8 @@ def nets() -> list[str]:
     True
     """
     published = profile.active() == "full"
-    return [name for name in registry() if name.endswith("@imagenet") == published]
+    found = [name for name in registry() if name.endswith("@imagenet") == published]
+    return [*found, f"clip/zero-shot@{'openai' if published else 'tiny'}"]
 
 
 def choose(
@@ -67,7 +72,8 @@ def choose(
     Raises
     ------
     MeznetError
-        If a field is wrong. Only nets and checkpoints that the page offers can be chosen.
+        If a field is wrong. Only nets and checkpoints that the page offers can be chosen, in the
+        full profile also published nets of timm and torchvision by name.
 
     Examples
     --------
@@ -86,9 +92,9 @@ def choose(
         return TunedLabeler("tiny")
     if kind in checkpoints:
         return TunedLabeler(checkpoints[kind])
-    unknown = {kind, *members} - {MANY, *nets()} if kind == MANY else {kind} - set(nets())
-    if unknown:
-        raise MeznetError(f'"{min(unknown)}" is not on the list of this page.')
+    for name in members if kind == MANY else [kind]:
+        if name not in nets() and not (FOREIGN.match(name) and profile.active() == "full"):
+            raise MeznetError(f'"{name}" is not on the list of this page.')
     return EnsembleLabeler(list(members), method) if kind == MANY else labelers.labeler(kind)
 
 

@@ -9,6 +9,8 @@ from meznet_helpers import ensemble, profile
 from meznet_helpers.prompts import PHOTO
 from meznet_helpers.ui.desk import MANY, TOP, TUNED, WORDS, Desk, nets, take
 
+#: A single picture would fill the column.
+CSS = "#seen img {max-height: 14rem; object-fit: contain}"
 KEPT_SECONDS = 30  # uploads lie on disk at most twice as long
 EXAMPLE_WORDS = "cat, dog, lion, flower, motorcycle, cup of coffee, person, building"
 
@@ -54,7 +56,10 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                 )
             with gr.Column():
                 kind = gr.Dropdown(
-                    [WORDS, TUNED, *known, MANY, *nets()], value=WORDS, label="Labeler"
+                    [WORDS, TUNED, *known, MANY, *nets()],
+                    value=WORDS,
+                    label="Labeler",
+                    allow_custom_value=True,
                 )
                 with gr.Group() as for_words:
                     words = gr.Textbox(
@@ -63,12 +68,20 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                     template = gr.Textbox(PHOTO[0], label="Prompt; {a} is the label with a or an")
                 with gr.Group(visible=False) as for_many:
                     some = nets()
-                    members = gr.Dropdown(some, value=some[:3], multiselect=True, label="Nets")
+                    members = gr.Dropdown(
+                        some,
+                        value=some[:3],
+                        multiselect=True,
+                        label="Nets",
+                        allow_custom_value=True,
+                    )
                     method = gr.Dropdown(list(ensemble.METHODS), value="soft", label="Method")
                 button = gr.Button("Label", variant="primary")
                 remark = gr.HTML(label="Remark", elem_id="remark")
                 bars = gr.Label(label="Labels", num_top_classes=TOP, elem_id="bars")
-                seen = gr.Gallery(label="What the net really saw", columns=3, height=240)
+                seen = gr.Gallery(
+                    label="What the net really saw", columns=3, height="auto", elem_id="seen"
+                )
         fields = [image, kind, words, template, members, method]
 
         def show(*given: Any) -> tuple:

@@ -43,7 +43,7 @@ def serving(
     with _private_folder():
         import gradio as gr
 
-        from meznet_helpers.ui.page import page
+        from meznet_helpers.ui.page import CSS, page
 
         blocks = page([Path(each).expanduser() for each in checkpoints])
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
@@ -56,6 +56,7 @@ def serving(
             max_file_size=f"{MAX_MB}mb",
             ssr_mode=False,
             footer_links=[],
+            css=CSS,
             theme=gr.themes.Default(**fonts),
         )
         try:
