@@ -59,6 +59,11 @@ assert ids == [49406, 320, 1125, 539, 320, 2368, 49407], ids
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow_lives_here():
+    import keras  # noqa: F401 (so that torch works in other processes)
+
+
 @pytest.fixture(scope="module")
 def tree(real, tmp_path_factory):
     """The document's pictures, split as it split them, but for the one that has no label."""
