@@ -119,6 +119,13 @@ def test_the_price(fourth: SimpleNamespace) -> None:
     assert fourth.values.lost == pytest.approx(start["left"] - end["left"])
     assert fourth.values.gain == pytest.approx(end["accuracy"] - start["accuracy"])
     assert mean.loc[("linear probe", 1.0), "left"] == pytest.approx(start["left"])
+    rows = {(r["split"], r["way"], r["share"]): r for r in fourth.values.summed}
+    whole = [rows["picture", way, 1.0] for way in ("linear probe", "full", "LoRA")]
+    assert max(r["accuracy_low"] for r in whole) < min(r["accuracy_high"] for r in whole)
+    for way in clip_study.WAYS:
+        one, other = (rows[kind, way, 1.0] for kind in ("picture", "style"))
+        half = (other["accuracy_high"] - other["accuracy_low"]) / 2
+        assert abs(other["accuracy"] - one["accuracy"]) < half, "the text says so"
 
 
 def test_exercises(fourth: SimpleNamespace) -> None:
