@@ -120,6 +120,7 @@ def price(table: "pd.DataFrame") -> "Figure":
     """
     import matplotlib.pyplot as plt
     import seaborn as sns
+    from matplotlib.ticker import MultipleLocator
 
     with sns.axes_style("whitegrid"):
         figure, axis = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
@@ -142,6 +143,7 @@ def price(table: "pd.DataFrame") -> "Figure":
                 )  # fmt: skip
     axis.set(xlabel="zero-shot accuracy left on 200 classes", ylabel="accuracy on the new task")
     for each in (axis.xaxis, axis.yaxis):
+        each.set_major_locator(MultipleLocator(0.05))
         each.set_major_formatter("{x:.0%}")
     axis.legend(fontsize=8, frameon=False)
     plt.close(figure)
