@@ -1,6 +1,7 @@
 """Chapter 4's questions: what prompts change, what each way of tuning gains, and what it costs."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,7 @@ def split(dataset: Dataset, kind: str, seed: int) -> tuple[Dataset, Dataset, Dat
 
     Examples
     --------
+    >>> from meznet_helpers import emojizoo
     >>> parts = split(emojizoo.animal_or_not(size=16), "picture", 0)
     >>> [len(part) for part in parts]
     [440, 147, 147]
@@ -237,8 +239,8 @@ def summary(table: "pd.DataFrame") -> "pd.DataFrame":
     -------
     DataFrame
         One row for each split, way and share: `runs`, `n` in all, and of `accuracy`, `balanced`,
-        `left` the mean over the seeds with Student's 95 % interval (`accuracy_low`, ...); mean
-        `seconds`.
+        `left` the mean over the seeds with Student's 95 % interval (`accuracy_low`, ...);
+        `confusion`, the sum of all, as lists; mean `seconds`.
     """
     import pandas as pd
 
@@ -249,7 +251,8 @@ def summary(table: "pd.DataFrame") -> "pd.DataFrame":
             values = runs[column].to_numpy()
             found = student_t(values) if np.isfinite(values).all() else (np.nan,) * 3
             row |= dict(zip((column, f"{column}_low", f"{column}_high"), found, strict=True))
-        rows.append(row | {"seconds": runs["seconds"].mean()})
+        counts = np.sum([json.loads(text) for text in runs["confusion"]], axis=0)
+        rows.append(row | {"confusion": counts.tolist(), "seconds": runs["seconds"].mean()})
     return pd.DataFrame(rows)
 
 

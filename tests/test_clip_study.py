@@ -74,7 +74,15 @@ def test_interval_widths():
 def runs():
     rng = np.random.default_rng(1)
     rows = [
-        {"split": kind, "way": way, "share": share, "seed": seed, "n": 147, "seconds": 2.0}
+        {
+            "split": kind,
+            "way": way,
+            "share": share,
+            "seed": seed,
+            "n": 147,
+            "seconds": 2.0,
+            "confusion": str([[50 + seed, 6], [20, 71 - seed]]),
+        }
         | dict(zip(("accuracy", "balanced", "left"), rng.uniform(0.5, 0.9, 3), strict=True))
         for kind in ("picture", "style")
         for way, share in (("probe", 1.0), ("full", 0.0), ("full", 0.5), ("full", 1.0))
@@ -103,6 +111,7 @@ def test_what_the_page_shows():
     row = summed.query("split == 'style' and way == 'full' and share == 0.5").iloc[0]
     ends = f"({100 * row.accuracy_low:.1f} to {100 * min(row.accuracy_high, 1):.1f})"
     assert f"{row.accuracy:.1%} {ends}" in html and "full, 50%" in html
+    assert "260 of 290" in html and "345 of 445" in html  # 50 + 51 + ... of 5 times 56 and more
     axis = plots.price(summed.query("split == 'picture'")).axes[0]
     lines = {each.get_label(): each.lines[0] for each in axis.containers}
     path = summed.query("split == 'picture' and way == 'full'")
