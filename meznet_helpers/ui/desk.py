@@ -173,7 +173,7 @@ def take(path: str | None) -> tuple[np.ndarray | None, str]:
     Examples
     --------
     >>> take("nowhere/cat.png")
-    (None, 'cat.png: no such file.')
+    (None, 'cat.png: is not there; check the path.')
     """
     if not path:
         return None, ""
