@@ -74,6 +74,9 @@ class Colors(NetworkLabeler):
     def encoder(self, half):
         return lambda batch: batch**self.power
 
+    def seen(self, images):
+        raise NotImplementedError
+
     def probabilities(self, images):
         raise NotImplementedError
 

@@ -117,7 +117,7 @@ def test_rates_warm_up_and_fall_as_a_cosine(training, monkeypatch):
 
 def test_recipes(training):
     for net in training.recipes().values():
-        assert 0 <= net.small < net.epochs and net.framework in {"keras", "timm"}
+        assert 0 <= net.small < net.epochs and net.framework in {"keras", "timm", "transformers"}
         if net.framework == "keras":
             assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
         assert net.epochs > 0 and net.size % 32 == 0 and 0 < net.area <= 1
@@ -319,12 +319,13 @@ run = script.TimmRun(recipe, folder / "both.safetensors", 1)
 for name, each in photos.model["net"].state_dict().items():
     assert run.model["net"].state_dict()[name].equal(each), name
 assert not any(name.startswith("weights/emoji") for name in load_file(photos.file))
-pictures = run.emoji_pictures(0)
-classes = script.unseen_by_design()
+import drawings
+pictures = drawings.render(2, 0)
+classes = drawings.classes()
 assert pictures[0].shape == (2 * len(classes), 64, 64, 3) and set(pictures[1]) == set(
     range(len(classes)))
 few = np.concatenate([np.flatnonzero(pictures[1] == label) for label in range(20)])
-run.emoji_pictures = lambda seed: (pictures[0][few], pictures[1][few])
+drawings.render = lambda count, seed: (pictures[0][few], pictures[1][few])
 before = [each.clone() for each in (run.model["emoji"].weight, run.model["net"].head.fc.weight)]
 loss, hits = run.epoch(x, y, np.arange(40), 0)
 for one, other in zip(before, (run.model["emoji"].weight, run.model["net"].head.fc.weight)):
@@ -346,7 +347,7 @@ def test_the_second_head_learns_no_animal():
     table = emojizoo.table().set_index("slug")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
-        learned = script("train_timm").unseen_by_design()
+        learned = script("drawings").classes()
     assert len(learned) > 600 and set(table.animal[learned]) == {"no"}
     assert not {*learned} & {*emojizoo.animals(each=1, size=8).labels.ids}
 

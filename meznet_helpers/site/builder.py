@@ -72,14 +72,13 @@ def _chapter(
     chapter: books.Chapter,
     book: books.Book,
     cache: Path,
-    assets_hash: str,
+    key: str,
     force: bool,
     stop: threading.Event,
 ) -> tuple[ChapterRun, Any]:
     """Execute a chapter unless its key is known; return what it cost and the executed copy."""
     import nbformat
 
-    key = freshness.key(chapter.path, book.root, assets_hash=assets_hash)
     folder = cache / chapter.name
     copy, facts = folder / "executed.ipynb", folder / "run.json"
     if not force and facts.is_file() and copy.is_file():
@@ -126,11 +125,15 @@ def _run_all(
 ) -> tuple[list[ChapterRun], dict[str, Any]]:
     """Execute the chapters that need it, some at a time, and return all in order."""
     assets_hash = freshness.assets(book.root, cache / "assets.json")
+    # Not in the threads: Python 3.11 can't parse in two at a time.
+    keys = [
+        freshness.key(chapter.path, book.root, assets_hash=assets_hash) for chapter in book.chapters
+    ]
     stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         waiting = [
-            pool.submit(_chapter, chapter, book, cache, assets_hash, force, stop)
-            for chapter in book.chapters
+            pool.submit(_chapter, chapter, book, cache, key, force, stop)
+            for chapter, key in zip(book.chapters, keys, strict=True)
         ]
         try:
             for future in concurrent.futures.as_completed(waiting):
