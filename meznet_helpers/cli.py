@@ -204,13 +204,14 @@ def _site(args: argparse.Namespace) -> int:
 def _ui(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     import signal
+    import threading
 
     from meznet_helpers.ui.server import serving
 
     with serving(args.host, args.port, args.checkpoint) as address:
         print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        signal.pause()
+        threading.Event().wait()  # signal.pause, which Windows lacks
     return 0
 
 

@@ -112,16 +112,16 @@ def finetune(args: argparse.Namespace) -> int:
     MeznetError
         If an argument is wrong, the data can't be learned from, or the folder can't be written.
     """
-    from meznet_helpers import profile
     from meznet_helpers.finetune import clip as tuning
     from meznet_helpers.finetune import report
+    from meznet_helpers.labelers import checkpoint
     from meznet_helpers.labelers import tuned as folders
 
     out = Path(args.out).expanduser()
     folders.check(out)
     train, judged = read(args.data, args.seed)
     recipe = recipe_of(args, train.labels)
-    source = args.source or ("tiny" if profile.active() == "tiny" else "openai")
+    source = args.source or checkpoint.default()
     for data in (train, *judged.values()):
         commands.complain(data.images)
     bad = any(data.images.errors for data in (train, *judged.values()))

@@ -156,6 +156,17 @@ def load(name: str) -> Checkpoint:
     return Checkpoint(name, model.eval().to(device), tokenizer, processor)
 
 
+def default() -> str:
+    """Return the short name of the checkpoint that the profile chooses.
+
+    Examples
+    --------
+    >>> default()
+    'tiny'
+    """
+    return "tiny" if profile.active() == "tiny" else "openai"
+
+
 def find(name: str) -> Path | str:
     """Say where a checkpoint lies: a folder, or a name of the hub.
 

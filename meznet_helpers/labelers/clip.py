@@ -1,7 +1,6 @@
 """CLIP as a labeler: by the words of any labels, or with a classifier that was learned."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from meznet_helpers import labels as spaces
-from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import checkpoint as checkpoints
 from meznet_helpers.labelers import tuned
+from meznet_helpers.labelers.network import sha256
 from meznet_helpers.labelers.torch import TorchLabeler
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.prompts import PHOTO, prompts
@@ -93,7 +92,7 @@ class ZeroShotLabeler(ClipLabeler):
         name: str | None = None,
     ) -> None:
         """Write the prompts; nothing is loaded yet."""
-        self.source = source or ("tiny" if profile.active() == "tiny" else "openai")
+        self.source = source or checkpoints.default()
         if labels is None:
             labels = spaces.tiny_imagenet() if self.source == "tiny" else spaces.imagenet()
         self.labels = labels if isinstance(labels, LabelSpace) else spaces.from_names(labels)
@@ -242,8 +241,6 @@ def digest(clip: Any) -> str:
     ----------
     clip : transformers.CLIPModel
     """
-    found = hashlib.sha256()
-    for part in (clip.vision_model, clip.visual_projection):
-        for weight in part.state_dict().values():
-            found.update(np.ascontiguousarray(weight.float().cpu().numpy()))
-    return found.hexdigest()
+    parts = (clip.vision_model.state_dict(), clip.visual_projection.state_dict())
+    weights = (weight.float().cpu().numpy() for part in parts for weight in part.values())
+    return sha256(weights).hexdigest()

@@ -106,10 +106,7 @@ class NetworkLabeler(Labeler):
         -------
         ndarray, shape (32,), uint8
         """
-        found = hashlib.sha256()
-        for values in self.tensors():
-            found.update(np.ascontiguousarray(values))
-        return np.frombuffer(found.digest(), np.uint8)
+        return np.frombuffer(sha256(self.tensors()).digest(), np.uint8)
 
     def parameters(self) -> np.ndarray:
         """Count the weights of the loaded network, running statistics included.
@@ -136,6 +133,20 @@ class NetworkLabeler(Labeler):
         file = self.weights_file()
         found.update(self.call("weights_digest") if file is None else file.read_bytes())
         return found.hexdigest()
+
+
+def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
+    """Return the sha256 of weights, one after another.
+
+    Examples
+    --------
+    >>> sha256([np.zeros(1), np.ones(2)]).digest() == sha256([np.array([0.0, 1.0, 1.0])]).digest()
+    True
+    """
+    found = hashlib.sha256()
+    for values in tensors:
+        found.update(np.ascontiguousarray(values))
+    return found
 
 
 class BackboneLabeler(NetworkLabeler):

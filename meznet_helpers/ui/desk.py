@@ -12,7 +12,7 @@ from meznet_helpers import labelers, profile
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
-from meznet_helpers.labelers import Labeler
+from meznet_helpers.labelers import Labeler, checkpoint
 from meznet_helpers.prompts import PHOTO
 
 TOP = 5  # bars
@@ -37,7 +37,7 @@ def nets() -> list[str]:
     """
     published = profile.active() == "full"
     found = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*found, f"clip/zero-shot@{'openai' if published else 'tiny'}"]
+    return [*found, f"clip/zero-shot@{checkpoint.default()}"]
 
 
 def choose(
