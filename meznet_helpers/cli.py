@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meznet_helpers import __version__, clip_commands, commands
+from meznet_helpers import __version__, clip_commands, commands, index_commands
 from meznet_helpers.errors import MeznetError
 
 
@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _clip(kinds.add_parser("clip", help="label with words, fine-tune, and export"))
 
+    _index(kinds.add_parser("index", help="classes that come and go: an index of prototypes"))
+
     benchmark = kinds.add_parser("benchmark", help="fine-tune ten nets on one task, and compare")
     benchmark.add_argument("nets", nargs="*", metavar="NET", help="some of them; all by default")
     benchmark.add_argument("--out", metavar="FOLDER", help="default: data/results/benchmark")
@@ -102,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint",
         action="append",
         default=[],
-        metavar="FOLDER",
-        help="a CLIP that meznet clip finetune tuned; repeatable",
+        metavar="PATH",
+        help="what meznet clip finetune or meznet index build wrote; repeatable",
     )
     page.set_defaults(run=_ui)
 
@@ -148,6 +150,52 @@ def _clip(parser: argparse.ArgumentParser) -> None:
     _clip_model(export)
     export.add_argument("--out", required=True, metavar="FILE.onnx")
     export.set_defaults(run=clip_commands.export)
+
+
+def _index(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about indexes of prototypes."""
+    kinds = parser.add_subparsers(required=True, metavar="COMMAND")
+    build = kinds.add_parser("build", help="make one of a tree of folders, or of a zipped table")
+    build.add_argument(
+        "--data", required=True, metavar="FOLDER", help="one folder of images per label; or a ZIP"
+    )
+    build.add_argument("--out", required=True, metavar="FILE", help="must not be there yet")
+    build.add_argument(
+        "--backbone", metavar="NAME", help=f"the network; default: {index_commands.BACKBONE}"
+    )
+    build.add_argument("--kind", default="mean", metavar="mean|k-means|medoid")
+    build.add_argument("--count", type=int, default=1, metavar="N", help="prototypes per label")
+    build.add_argument("--metric", default="cosine", metavar="cosine|inner|l2")
+    build.add_argument("--seed", type=int, default=0, metavar="N", help="of k-means; default: 0")
+    build.set_defaults(run=index_commands.build)
+
+    add = kinds.add_parser("add", help="add a label, or give one more examples")
+    add.add_argument("file", metavar="FILE")
+    add.add_argument("label", metavar="LABEL")
+    add.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    add.add_argument("--more", action="store_true", help="the label is there already")
+    add.set_defaults(run=index_commands.add)
+
+    remove = kinds.add_parser("remove", help="forget labels")
+    remove.add_argument("file", metavar="FILE")
+    remove.add_argument("labels", nargs="+", metavar="LABEL")
+    remove.set_defaults(run=index_commands.remove)
+
+    search = kinds.add_parser("search", help="find the nearest labels of images")
+    search.add_argument("file", metavar="FILE")
+    search.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    search.add_argument("--top", type=int, default=5, metavar="K", help="labels per image")
+    search.add_argument("--json", action="store_true", help="a list of objects instead of CSV")
+    search.set_defaults(run=index_commands.search)
+
+    info = kinds.add_parser("info", help="say what is in it, as JSON")
+    info.add_argument("file", metavar="FILE")
+    info.set_defaults(run=index_commands.info)
+
+    export = kinds.add_parser("export", help="write it as a zipped table")
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("out", metavar="FILE.zip")
+    export.set_defaults(run=index_commands.export)
 
 
 def _clip_model(command: argparse.ArgumentParser) -> None:

@@ -62,7 +62,16 @@ LAYERS = (
     {"axes", "prompts", "ranking", "predictions_file", "predictions", "published"},
     {"backbones"},
     {"auc", "intervals", "truth", "weights"},
-    {"calibration", "confusions", "diversity", "ensemble", "evaluate", "stacking"},
+    {
+        "calibration",
+        "confusions",
+        "diversity",
+        "ensemble",
+        "evaluate",
+        "partitions",
+        "repeats",
+        "stacking",
+    },
     {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass", "strategies"},
     {"emojizoo", "learning_curve", "probing"},
     {"features", "imagefolder", "labelers", "finetune"},
@@ -70,7 +79,8 @@ LAYERS = (
     {"validation"},
     {"plots", "tables"},
     {"site", "ui", "doctor"},
-    {"clip_commands", "commands"},
+    {"commands"},
+    {"clip_commands", "index_commands"},
     {"cli"},
 )
 

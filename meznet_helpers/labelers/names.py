@@ -17,7 +17,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
         A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a net of timm or torchvision
         with ImageNet's labels, ``"timm/resnet18@imagenet"``, ``"torchvision/resnet18@imagenet"``;
         CLIP, ``"clip/zero-shot"`` or ``"clip/zero-shot@SOURCE"`` with the labels of
-        `meznet_helpers.labelers.clip.ZeroShotLabeler`, ``"clip/tuned@FOLDER"``;
+        `meznet_helpers.labelers.clip.ZeroShotLabeler`, ``"clip/tuned@FOLDER"``; an index of
+        prototypes, ``"prototypes/FILE"`` or ``"prototypes/animals@tiny"``;
         or an ensemble of such names,
         ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
         profile chooses the weights.
@@ -56,6 +57,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
         return EnsembleLabeler([labeler(member, **changes) for member in members], method)
     if name.startswith("clip/"):
         return _clip(name, changes)
+    if name.startswith("prototypes/"):
+        return _prototypes(name, changes)
     if name.startswith(("timm/", "torchvision/")):
         tag = "" if "@" in name else "@tiny" if profile.active() == "tiny" else "@imagenet"
         if name + tag not in registry():
@@ -95,6 +98,15 @@ def _clip(name: str, changes: dict[str, str]) -> Labeler:
     return (
         ZeroShotLabeler(source or None) if kind == "zero-shot" else TunedLabeler(source or "tiny")
     )
+
+
+def _prototypes(name: str, changes: dict[str, str]) -> Labeler:
+    """Make a labeler of an index of prototypes."""
+    from meznet_helpers.labelers.prototypes import PrototypeLabeler
+
+    for key in changes:
+        raise MeznetError(f"{key} is for nets of the registry; {name} keeps that of its network.")
+    return PrototypeLabeler(name.removeprefix("prototypes/"))
 
 
 def _published(name: str, changes: dict[str, str]) -> Labeler:

@@ -19,6 +19,7 @@ TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
 FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")  # for the full profile
 WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
+ANIMALS = "Prototypes, 90 drawn animals"
 
 
 def nets() -> list[str]:
@@ -53,7 +54,7 @@ def choose(
     Parameters
     ----------
     kind : str
-        `WORDS`, `TUNED`, `MANY`, a net, or the name of a checkpoint.
+        `WORDS`, `TUNED`, `ANIMALS`, `MANY`, a net, or the name of a checkpoint.
     words : str
         Labels with commas between them, for `WORDS`.
     template : str
@@ -63,7 +64,7 @@ def choose(
     method : str
         A key of `meznet_helpers.ensemble.METHODS`, for `MANY`.
     checkpoints : dict of str to Path
-        Folders of tuned CLIPs.
+        Folders of tuned CLIPs, and files of indexes.
 
     Returns
     -------
@@ -90,12 +91,32 @@ def choose(
         return ZeroShotLabeler(labels=names, templates=[template.strip() or PHOTO[0]])
     if kind == TUNED:
         return TunedLabeler("tiny")
+    if kind == ANIMALS:
+        return labelers.labeler("prototypes/animals@tiny")
     if kind in checkpoints:
-        return TunedLabeler(checkpoints[kind])
+        return opened(checkpoints[kind])
     for name in members if kind == MANY else [kind]:
         if name not in nets() and not (FOREIGN.match(name) and profile.active() == "full"):
             raise MeznetError(f'"{name}" is not on the list of this page.')
     return EnsembleLabeler(list(members), method) if kind == MANY else labelers.labeler(kind)
+
+
+def opened(path: Path) -> Labeler:
+    """Make a labeler of the folder of a tuned CLIP, or of the file of an index.
+
+    Raises
+    ------
+    MeznetError
+        If it is neither.
+
+    Examples
+    --------
+    >>> opened(profile.data() / "models" / "clip-tuned").labels.ids
+    ('animal', 'not-animal')
+    """
+    from meznet_helpers.labelers.clip import TunedLabeler
+
+    return labelers.labeler(f"prototypes/{path}") if path.is_file() else TunedLabeler(path)
 
 
 def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from meznet_helpers import ensemble, profile
 from meznet_helpers.prompts import PHOTO
-from meznet_helpers.ui.desk import MANY, TOP, TUNED, WORDS, Desk, nets, take
+from meznet_helpers.ui.desk import ANIMALS, MANY, TOP, TUNED, WORDS, Desk, nets, opened, take
 
 #: A single picture would fill the column.
 CSS = "#seen img {max-height: 14rem; object-fit: contain}"
@@ -21,7 +21,8 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
     Parameters
     ----------
     checkpoints : sequence of Path
-        Folders of tuned CLIPs, as ``meznet clip finetune`` writes them.
+        Folders of tuned CLIPs, as ``meznet clip finetune`` writes them, and files of indexes, as
+        ``meznet index build`` does.
 
     Returns
     -------
@@ -30,13 +31,11 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
     Raises
     ------
     MeznetError
-        If a folder holds no tuned CLIP.
+        If one of them is neither.
     """
     import gradio as gr
 
-    from meznet_helpers.labelers import tuned
-
-    known = {folder.name: folder for folder in checkpoints if tuned.read(folder)}
+    known = {path.name: path for path in checkpoints if opened(path)}
     desk = Desk(known)
     with gr.Blocks(
         title="meznet", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)
@@ -56,7 +55,7 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                 )
             with gr.Column():
                 kind = gr.Dropdown(
-                    [WORDS, TUNED, *known, MANY, *nets()],
+                    [WORDS, TUNED, ANIMALS, *known, MANY, *nets()],
                     value=WORDS,
                     label="Labeler",
                     allow_custom_value=True,

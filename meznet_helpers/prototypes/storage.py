@@ -1,0 +1,201 @@
+"""One file for each index: written aside and renamed, so that a reader never sees half of it.
+
+A safetensors file with the tensors ``vectors``, ``owners``, ``counts`` and ``norms``, and one entry
+of metadata, ``meznet``: JSON of all else. One process writes at a time, any number read; a reader
+keeps the version that it opened.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers.prototypes.index import PrototypeIndex
+
+KIND = "meznet-index-1"
+FIELDS = ("metric", "kind", "count", "backbone", "digest", "threshold", "scale")
+PATIENCE = 60.0  # seconds until a writer gives up waiting for another
+
+
+def save(index: PrototypeIndex, file: str | Path) -> Path:
+    """Write an index to a file, in the place of what was there.
+
+    Parameters
+    ----------
+    index : PrototypeIndex
+    file : str or Path
+        Its folder must be there.
+
+    Returns
+    -------
+    Path
+        The file. It is on the disk when this function returns.
+
+    Raises
+    ------
+    MeznetError
+        If it can't be written; what was there is still there then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> index = PrototypeIndex(name="pets")
+    >>> index.add("cat", [[1.0, 0.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(save(index, Path(folder, "pets.safetensors")))
+    PrototypeIndex('pets', 1 class, 1 prototype of 2 numbers)
+    """
+    from safetensors.numpy import save as to_bytes
+
+    file = Path(file)
+    about = {name: getattr(index, name) for name in FIELDS}
+    about["threshold"] = None if np.isneginf(index.threshold) else index.threshold
+    labels = {name: getattr(index.labels, name) for name in ("name", "ids", "names")}
+    text = json.dumps({"kind of file": KIND, "labels": labels} | about, ensure_ascii=False)
+    tensors = {
+        "vectors": np.ascontiguousarray(index.vectors),
+        "owners": index.owners,
+        "counts": index.counts,
+        "norms": index.norms(),
+    }
+    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as out:
+            out.write(to_bytes(tensors, {"meznet": text}))
+            out.flush()
+            os.fsync(out.fileno())
+        aside.replace(file)
+    except OSError as error:
+        raise MeznetError(f"{file} can't be written ({error.strerror}).") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return file
+
+
+def load(file: str | Path, *, mapped: bool = False) -> PrototypeIndex:
+    """Read an index.
+
+    Parameters
+    ----------
+    file : str or Path
+    mapped : bool
+        Leave the vectors in the file and read them block by block in each search, for an index
+        that is larger than memory.
+
+    Returns
+    -------
+    PrototypeIndex
+
+    Raises
+    ------
+    MeznetError
+        If the file is not there, is cut off, or is no such index.
+
+    Examples
+    --------
+    >>> load("nowhere.safetensors")
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: nowhere.safetensors is not there; meznet index build makes \
+it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(file)
+    if not file.is_file():
+        raise MeznetError(f"{file} is not there; meznet index build makes it.")
+    try:
+        with safe_open(file, "np") as stored:
+            about = json.loads((stored.metadata() or {}).get("meznet", "{}"))
+            if about.get("kind of file") != KIND:
+                raise MeznetError(f"{file} holds tensors, but no index of prototypes.")
+            names = ("owners", "counts", "norms")
+            owners, counts, norms = (stored.get_tensor(name) for name in names)
+            shape = stored.get_slice("vectors").get_shape()
+            vectors = _map(file, shape) if mapped else stored.get_tensor("vectors")
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise MeznetError(f"{file} is cut off, or no index of prototypes: {error}.") from error
+    return _made(file, about, vectors, owners, counts, norms)
+
+
+@contextlib.contextmanager
+def editing(file: str | Path) -> Iterator[PrototypeIndex]:
+    """Change an index in its file, one process at a time.
+
+    The file is read when the other writers are done, and written if no error comes.
+
+    Parameters
+    ----------
+    file : str or Path
+
+    Yields
+    ------
+    PrototypeIndex
+
+    Raises
+    ------
+    MeznetError
+        If it can't be read or written, or another process holds it for a minute.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = save(PrototypeIndex(name="pets"), Path(folder, "pets.safetensors"))
+    ...     with editing(file) as index:
+    ...         index.add("cat", [[1.0, 0.0]])
+    ...     load(file).labels.ids
+    ('cat',)
+    """
+    from filelock import FileLock, Timeout
+
+    file = Path(file)
+    if not file.is_file():
+        load(file)  # says what is wrong
+    try:
+        with FileLock(file.with_name(f".{file.name}.lock"), timeout=PATIENCE):
+            index = load(file)
+            yield index
+            save(index, file)
+    except Timeout as error:
+        raise MeznetError(f"{file} is being changed by another process; try again.") from error
+
+
+def _map(file: Path, shape: list[int]) -> np.ndarray:
+    """Map the vectors of a file that safetensors has checked."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        begin = json.loads(stream.read(size))["vectors"]["data_offsets"][0]
+    if 0 in shape:
+        return np.zeros(shape, np.float32)
+    return np.memmap(file, "<f4", "r", offset=8 + size + begin, shape=tuple(shape))
+
+
+def _made(
+    file: Path,
+    about: dict[str, Any],
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    counts: np.ndarray,
+    norms: np.ndarray,
+) -> PrototypeIndex:
+    """Make an index of what a file holds."""
+    try:
+        labels = LabelSpace(**about["labels"])
+        own = {name: about[name] for name in ("metric", "kind", "count", "backbone", "digest")}
+        index = PrototypeIndex(**own, name=labels.name)
+        index.scale = float(about["scale"])
+        if about["threshold"] is not None:
+            index.threshold = float(about["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MeznetError(f"{file} is no index of prototypes: it lacks {error}.") from error
+    sizes = {len(vectors), len(owners), len(counts), len(norms)}
+    if len(sizes) > 1 or not np.array_equal(np.unique(owners), np.arange(len(labels))):
+        raise MeznetError(f"{file} is no index of prototypes: its tensors do not fit its labels.")
+    index.replace(labels, vectors, owners, counts, norms)
+    return index
