@@ -128,6 +128,34 @@ def resampled(truth: Sequence[int] | np.ndarray, runs: int = 20, *, seed: int = 
     return weights
 
 
+def by_group(groups: Sequence[str]) -> np.ndarray:
+    """Hold out each group in turn, such as each of Emoji Zoo's art styles.
+
+    Parameters
+    ----------
+    groups : sequence of str, shape (images,)
+
+    Returns
+    -------
+    ndarray of int64, shape (groups, images)
+        As `random`; the groups in alphabetical order.
+
+    Raises
+    ------
+    MeznetError
+        If there is one group only.
+
+    Examples
+    --------
+    >>> by_group(["old", "new", "old"]).tolist()
+    [[1, 0, 1], [0, 1, 0]]
+    """
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise MeznetError(f"there are {len(names)} groups; it takes two or more to hold one out.")
+    return (np.asarray(groups) != names[:, None]).astype(np.int64)
+
+
 def _places(truth: Sequence[int] | np.ndarray, runs: int) -> dict[int, np.ndarray]:
     """Return the places of each class."""
     truth = np.asarray(truth)

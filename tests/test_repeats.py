@@ -116,6 +116,11 @@ def test_accuracy_over_runs(judged):
                 [low, values.mean(), high]
             )
             assert (row["least"], row["most"]) == (values.min(), values.max())
+    values = (judged["rank"] == 1).groupby(judged["run"]).mean().to_numpy()
+    error = np.sqrt((1 / 20 + 0.25) * values.var(ddof=1))  # Nadeau and Bengio's, section 5
+    half = stats.t.ppf(0.975, 19) * error
+    wide = repeats.accuracy(judged, 1, overlap=0.25).iloc[0]
+    assert (wide["high"] - wide["low"]) / 2 == pytest.approx(half)
     with pytest.raises(MeznetError, match="two or more"):
         repeats.accuracy(judged[judged["run"] == 0])
 

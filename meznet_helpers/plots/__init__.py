@@ -13,6 +13,13 @@ from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
 from meznet_helpers.plots.probing import learning_curve, neighbors, numbers, plane
+from meznet_helpers.plots.prototypes import (
+    cumulative_accuracy,
+    first_places,
+    found,
+    recall,
+    runs,
+)
 from meznet_helpers.plots.style import short
 
 __all__ = [
@@ -21,7 +28,10 @@ __all__ = [
     "by_prompt",
     "by_size",
     "confusion_grid",
+    "cumulative_accuracy",
+    "first_places",
     "first_scores",
+    "found",
     "gains",
     "images",
     "interval_widths",
@@ -36,8 +46,10 @@ __all__ = [
     "plane",
     "prediction_grid",
     "price",
+    "recall",
     "regions",
     "reliability",
+    "runs",
     "short",
     "spell",
     "what_nets_see",

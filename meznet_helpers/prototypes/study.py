@@ -12,6 +12,8 @@ from meznet_helpers.prototypes.summaries import check_features, summarize
 if TYPE_CHECKING:
     import pandas as pd
 
+BEYOND = 1_000_000  # the rank of a label that is not among the nearest
+
 
 def judge(
     features: np.ndarray,
@@ -22,6 +24,7 @@ def judge(
     kind: str = "mean",
     count: int = 1,
     seed: int = 0,
+    k: int = 10,
 ) -> "pd.DataFrame":
     """Make prototypes of a part of the images and judge the rest, for each partition.
 
@@ -36,11 +39,13 @@ def judge(
         From `meznet_helpers.partitions`: how often each image is learned from; 0 to judge.
     metric, kind, count, seed
         Those of `meznet_helpers.prototypes.PrototypeIndex`.
+    k : int
+        How many of the nearest classes are looked at.
 
     Returns
     -------
     DataFrame
-        A table of judgments; see `meznet_helpers.repeats`.
+        A table of judgments; see `meznet_helpers.repeats`. Ranks after the k-th are `BEYOND`.
 
     Raises
     ------
@@ -78,9 +83,10 @@ def judge(
             vectors, owners = _several(features, learned, metric, kind, count, seed)
         image = np.flatnonzero(weight == 0)
         classes, _ = nearest(
-            features[image], vectors, owners, k=len(members), metric=check_metric(metric)
+            features[image], vectors, owners, k=min(k, len(members)), metric=check_metric(metric)
         )
-        rank = 1 + (classes == truth[image, None]).argmax(axis=1)
+        right = classes == truth[image, None]
+        rank = np.where(right.any(axis=1), 1 + right.argmax(axis=1), BEYOND)
         columns = {"run": run, "image": image, "truth": truth[image], "guess": classes[:, 0]}
         parts.append(pd.DataFrame(columns | {"rank": rank}))
     return pd.concat(parts, ignore_index=True)

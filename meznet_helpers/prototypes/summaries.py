@@ -71,7 +71,7 @@ def _clusters(features: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     if count == 1:
         return [np.arange(len(features))]
     with threadpool_limits(1):  # the order of sums, and so the clusters, must not hang on threads
-        found = KMeans(count, n_init=4, random_state=seed).fit_predict(features)
+        found = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
     return [np.flatnonzero(found == each) for each in dict.fromkeys(found.tolist())]
 
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import threading
 import time
@@ -68,27 +69,17 @@ class Build:
         return f"{words}: {(index.relative_to(Path.cwd()) if near else index).as_posix()}"
 
 
-def _chapter(
-    chapter: books.Chapter,
-    book: books.Book,
-    cache: Path,
-    key: str,
-    force: bool,
-    stop: threading.Event,
-) -> tuple[ChapterRun, Any]:
-    """Execute a chapter unless its key is known; return what it cost and the executed copy."""
+def _kept(name: str, key: str, cache: Path) -> tuple[ChapterRun, Any] | None:
+    """Return what `keep` kept of a chapter, if its key is this one."""
     import nbformat
 
-    folder = cache / chapter.name
-    copy, facts = folder / "executed.ipynb", folder / "run.json"
-    if not force and facts.is_file() and copy.is_file():
-        seen = json.loads(facts.read_text(encoding="utf-8"))
-        if seen["key"] == key:
-            return ChapterRun(executed=False, **seen), nbformat.read(copy, as_version=4)
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "kernel.log"
-    done = execute.execute(chapter.path, root=book.root, log=log, stop=stop)
-    return keep(done, chapter.name, key, cache), done.notebook
+    copy, facts = cache / name / "executed.ipynb", cache / name / "run.json"
+    if not (facts.is_file() and copy.is_file()):
+        return None
+    seen = json.loads(facts.read_text(encoding="utf-8"))
+    if seen["key"] != key:
+        return None
+    return ChapterRun(executed=False, **seen), nbformat.read(copy, as_version=4)
 
 
 def keep(done: execute.Executed, name: str, key: str, cache: Path) -> ChapterRun:
@@ -129,20 +120,32 @@ def _run_all(
     keys = [
         freshness.key(chapter.path, book.root, assets_hash=assets_hash) for chapter in book.chapters
     ]
+    found = {
+        chapter.name: None if force else _kept(chapter.name, key, cache)
+        for chapter, key in zip(book.chapters, keys, strict=True)
+    }
+    stale = [(each, key) for each, key in zip(book.chapters, keys, strict=True)
+             if found[each.name] is None]  # fmt: skip
+    # Kernels with more threads than there are cores wait for each other longer than they compute.
+    threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(stale))))
     stop = threading.Event()
+
+    def run(chapter: books.Chapter, key: str) -> tuple[ChapterRun, Any]:
+        log = cache / chapter.name / "kernel.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        done = execute.execute(chapter.path, root=book.root, log=log, stop=stop, threads=threads)
+        return keep(done, chapter.name, key, cache), done.notebook
+
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        waiting = [
-            pool.submit(_chapter, chapter, book, cache, key, force, stop)
-            for chapter, key in zip(book.chapters, keys, strict=True)
-        ]
+        waiting = {pool.submit(run, *each): each[0].name for each in stale}
         try:
             for future in concurrent.futures.as_completed(waiting):
-                future.result()
+                found[waiting[future]] = future.result()
         except BaseException:  # also when the user interrupts: no kernel outlives the build
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-        done = [future.result() for future in waiting]
+    done = list(found.values())
     runs = [run for run, _ in done]
     return runs, {run.name: notebook for run, notebook in done}
 

@@ -222,6 +222,7 @@ def execute(
     root: str | Path | None = None,
     log: str | Path | None = None,
     stop: threading.Event | None = None,
+    threads: int | None = None,
 ) -> Executed:
     """Execute a copy of a notebook in a fresh kernel of the running interpreter.
 
@@ -236,6 +237,8 @@ def execute(
         the processor for example; it is kept out of the pages and does not count as an error.
     stop : threading.Event, optional
         Once set, the kernel is shut down and `asyncio.CancelledError` is raised.
+    threads : int, optional
+        How many the kernel's mathematics may use; by default as many as there are cores.
 
     Returns
     -------
@@ -262,6 +265,8 @@ def execute(
     _refuse_empty(path.stem, notebook)
     with tempfile.TemporaryDirectory(prefix="meznet-ipython-") as home:
         env = {**os.environ, **_QUIET, "IPYTHONDIR": home}
+        if threads is not None:
+            env["OMP_NUM_THREADS"] = str(threads)
         if root is not None:
             parts = [str(Path(root).resolve()), os.environ.get("PYTHONPATH", "")]
             env["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)

@@ -7,6 +7,7 @@ from meznet_helpers.tables.clip import measured, ticks, tuned
 from meznet_helpers.tables.labels import labels_beside
 from meznet_helpers.tables.nets import cost, published
 from meznet_helpers.tables.probing import probed
+from meznet_helpers.tables.prototypes import partitions, with_intervals
 
 __all__ = [
     "accuracy",
@@ -16,6 +17,7 @@ __all__ = [
     "gains",
     "labels_beside",
     "measured",
+    "partitions",
     "percent",
     "plain",
     "probed",
@@ -23,4 +25,5 @@ __all__ = [
     "shares",
     "ticks",
     "tuned",
+    "with_intervals",
 ]

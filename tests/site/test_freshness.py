@@ -120,10 +120,13 @@ def test_exactly_the_chapters(
     make_book(helpers, chapters, preface="# P")
     ran: list[str] = []
 
-    def execute(path: Path, **_: object) -> Executed:
+    threads: set[int] = set()
+
+    def execute(path: Path, **options: object) -> Executed:
         import nbformat
 
         ran.append(path.stem)
+        threads.add(options["threads"])
         return Executed(nbformat.read(path, as_version=4), 1.0, 2.0)
 
     monkeypatch.setattr(builder.execute, "execute", execute)
@@ -131,6 +134,7 @@ def test_exactly_the_chapters(
 
     def again(module: str = "", force: bool = False) -> set[str]:
         ran.clear()
+        threads.clear()
         if module:
             (helpers / "meznet_helpers" / module).write_text(f"# {module}", encoding="utf-8")
         runs, _ = builder._run_all(book, cache, force, 2)
@@ -140,7 +144,9 @@ def test_exactly_the_chapters(
     assert again() == set(sources)
     assert again() == set()
     assert again("base.py") == {"01-a", "03-c"}
+    assert threads == {max(1, os.cpu_count() // 2)}, "two kernels share the cores"
     assert again("far.py") == {"02-b"}
+    assert threads == {os.cpu_count()}
     assert again("alone.py") == set()
     assert again("__init__.py") == set(sources)
     assert again(force=True) == set(sources)

@@ -1,0 +1,292 @@
+"""Chapter 5's questions to an index of prototypes, each answered on many images."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from meznet_helpers import emojizoo, profile, repeats
+from meznet_helpers.dataset import Dataset
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.imagefolder import read_tree
+from meznet_helpers.images import Images
+from meznet_helpers.intervals import wilson
+from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, nearest, study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JITTER = (0.6, 1.4)  # of brightness, contrast and color: the document's
+
+
+def backbones() -> tuple[str, ...]:
+    """Return the networks that chapter 5 compares.
+
+    Returns
+    -------
+    tuple of str
+        In the tiny profile the project's own, the last two of which know drawings; in the full
+        profile the document's three TinyViTs.
+
+    Examples
+    --------
+    >>> backbones()[1]
+    'timm/regnetx_002@tiny'
+    """
+    if profile.active() == "tiny":
+        return "timm/regnetx_002@photos", "timm/regnetx_002@tiny", "timm/tiny_vit_5m_224@tiny"
+    sizes = (5, 11, 21)
+    return tuple(f"timm/tiny_vit_{size}m_224.dist_in22k_ft_in1k@imagenet" for size in sizes)
+
+
+def animals(folder: str = "", seed: int = 0) -> Dataset:
+    """Return the pictures of chapter 5.
+
+    Parameters
+    ----------
+    folder : str
+        A tree of photographs, one folder for each animal; Emoji Zoo's 90 animals by default.
+    seed : int
+        Of Emoji Zoo.
+
+    Returns
+    -------
+    Dataset
+
+    Examples
+    --------
+    >>> len(animals())
+    5400
+    """
+    return read_tree(folder, progress=True) if folder else emojizoo.animals(seed=seed)
+
+
+def several(
+    features: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    ways: Iterable[tuple[str, int]],
+    *,
+    seed: int = 0,
+) -> "pd.DataFrame":
+    """Judge with one prototype for each class, or with more.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (images, d)
+    truth : ndarray of int, shape (images,)
+    weights : ndarray of int, shape (runs, images)
+        From `meznet_helpers.partitions`.
+    ways : iterable of (kind, count)
+        As `meznet_helpers.prototypes.PrototypeIndex` takes them.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    DataFrame
+        `kind`, `count`, and what `meznet_helpers.repeats.accuracy` returns for k = 1.
+
+    Examples
+    --------
+    >>> from meznet_helpers import partitions
+    >>> features, truth = np.eye(2).repeat(5, 0) + 0.1, np.repeat([0, 1], 5)
+    >>> table = several(features, truth, partitions.folds(truth), [("mean", 1), ("medoid", 1)])
+    >>> table[["kind", "count", "runs", "accuracy"]].values.tolist()
+    [['mean', 1, 5, 1.0], ['medoid', 1, 5, 1.0]]
+    """
+    import pandas as pd
+
+    parts = [
+        repeats.accuracy(
+            study.judge(features, truth, weights, kind=kind, count=count, seed=seed), 1
+        ).assign(kind=kind, count=count)
+        for kind, count in ways
+    ]
+    table = pd.concat(parts, ignore_index=True).drop(columns="k")
+    return table[["kind", "count", *table.columns.drop(["kind", "count"])]]
+
+
+def augmented(dataset: Dataset, seed: int) -> Dataset:
+    """Change each image at random as the document does: mirrored or not, and in its colors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        Half of the images are mirrored; brightness, contrast and color are multiplied by 0.6 to
+        1.4 each.
+
+    Examples
+    --------
+    >>> from meznet_helpers import emojizoo
+    >>> zoo = emojizoo.render(["cat-face"], 2, size=16)
+    >>> augmented(zoo, 0).images[0].shape, len(augmented(zoo, 0))
+    ((16, 16, 3), 2)
+    """
+    rng, arrays = np.random.default_rng(seed), []
+    for array in dataset.images:
+        image = Image.fromarray(array)
+        if rng.random() < 0.5:
+            image = ImageOps.mirror(image)
+        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = change(image).enhance(rng.uniform(*JITTER))
+        arrays.append(np.asarray(image))
+    return Dataset(
+        Images(arrays, dataset.images.names), dataset.truth, dataset.labels, dataset.groups
+    )
+
+
+def open_set(
+    features: np.ndarray,
+    truth: np.ndarray,
+    strangers: dict[str, np.ndarray],
+    *,
+    known: int,
+    keep: float = 0.95,
+    kind: str = "mean",
+    count: int = 1,
+    seed: int = 0,
+) -> tuple["pd.DataFrame", dict[str, np.ndarray]]:
+    """Teach an index some of the classes, and ask it about the others.
+
+    Of each known class three fifths make the prototypes, a fifth sets the threshold and a fifth is
+    judged.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (images, d)
+    truth : ndarray of int, shape (images,)
+    strangers : dict of str to ndarray of float, shape (others, d)
+        Embeddings of what belongs to no class at all.
+    known : int
+        How many classes are known, drawn at random.
+    keep : float
+        Share of known pictures that must not be rejected.
+    kind, count
+        Those of `meznet_helpers.prototypes.PrototypeIndex`.
+    seed : int
+
+    Returns
+    -------
+    table : DataFrame
+        One row for each sort of pictures, the known ones first: `pictures`, `n`, `rejected`,
+        `low`, `high` (share with 95 % Wilson interval), `auroc` (how often a known picture scores
+        more than one of these).
+    scores : dict of str to ndarray
+        The first score of each picture, by sort.
+
+    Raises
+    ------
+    MeznetError
+        If `known` leaves no class on one of the sides.
+
+    Examples
+    --------
+    >>> features, truth = np.eye(4).repeat(5, 0) + 0.01, np.repeat(range(4), 5)
+    >>> table, _ = open_set(features, truth, {}, known=3)
+    >>> table[["pictures", "n", "rejected"]].values.tolist()
+    [['known classes', 3, 0.0], ['other classes', 5, 1.0]]
+    """
+    import pandas as pd
+    from sklearn.metrics import roc_auc_score
+
+    classes = int(truth.max()) + 1
+    if not 0 < known < classes:
+        raise MeznetError(f"known is {known}; of {classes} classes it must leave some on each side")
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(classes)[:known])
+    fifths = np.full(len(truth), -1)
+    for label in chosen:
+        place = rng.permutation(np.flatnonzero(truth == label))
+        fifths[place] = np.arange(len(place)) % 5
+    labels = LabelSpace("known", [f"class-{each}" for each in chosen], list(map(str, chosen)))
+    own = fifths >= 2
+    index = PrototypeIndex.fit(
+        features[own], np.searchsorted(chosen, truth[own]), labels, kind=kind, count=count,
+        seed=seed,
+    )  # fmt: skip
+    fit_threshold(index, features[fifths == 0], keep)
+    sorts = {"known classes": features[fifths == 1], "other classes": features[fifths < 0]}
+    scores = {name: index.search(x).scores[:, 0] for name, x in (sorts | strangers).items()}
+    first, rows = scores["known classes"], []
+    for name, found in scores.items():
+        rejected = int((found < index.threshold).sum())
+        sides = np.repeat([1, 0], [len(first), len(found)])
+        auroc = roc_auc_score(sides, np.concatenate([first, found]))
+        low, high = wilson(rejected, len(found))
+        rows.append([name, len(found), rejected / len(found), float(low), float(high), auroc])
+    columns = ["pictures", "n", "rejected", "low", "high", "auroc"]
+    return pd.DataFrame(rows, columns=columns), scores
+
+
+def approximate(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    efforts: Sequence[int],
+    *,
+    k: int = 10,
+    rounds: int = 3,
+) -> "pd.DataFrame":
+    """Compare exact search with an approximate index, a graph of neighbors.
+
+    HNSW (Malkov and Yashunin 2018, arXiv:1603.09320), as the library USearch has it, in one
+    thread.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Each of them stands for itself.
+    queries : ndarray of float32, shape (queries, d)
+    efforts : sequence of int
+        How many candidates the graph keeps while it searches (``expansion_search``).
+    k : int
+    rounds : int
+        The fastest of so many counts.
+
+    Returns
+    -------
+    DataFrame
+        `search`, `effort` (0 for exact), `recall` (share of the k nearest that is found), `time`
+        (of exact search, which is 1), and `build`: how many exact searches for one query the
+        making of the graph takes.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> vectors = rng.normal(size=(200, 8)).astype(np.float32)
+    >>> table = approximate(vectors, vectors, [64], k=3, rounds=1)
+    >>> table["search"].tolist(), table["recall"].round(1).tolist()
+    (['exact', 'approximate'], [1.0, 1.0])
+    """
+    import pandas as pd
+    from threadpoolctl import threadpool_limits
+    from usearch.index import Index
+
+    owners = np.arange(len(vectors))
+    with threadpool_limits(1):
+        exact = min(_seconds(lambda: nearest(queries, vectors, owners, k=k)) for _ in range(rounds))
+        wanted = nearest(queries, vectors, owners, k=k)[0]
+    graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
+    build = _seconds(lambda: graph.add(owners, vectors, threads=1)) / (exact / len(queries))
+    rows = [["exact", 0, 1.0, 1.0, 0.0]]
+    for effort in efforts:
+        graph.expansion_search = effort
+        took = min(_seconds(lambda: graph.search(queries, k, threads=1)) for _ in range(rounds))
+        found = graph.search(queries, k, threads=1).keys
+        recall = (found[:, :, None] == wanted[:, None]).any(axis=2).mean()
+        rows.append(["approximate", effort, float(recall), took / exact, build])
+    return pd.DataFrame(rows, columns=["search", "effort", "recall", "time", "build"])
+
+
+def _seconds(call: object) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
