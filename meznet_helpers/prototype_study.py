@@ -22,24 +22,28 @@ if TYPE_CHECKING:
 JITTER = (0.6, 1.4)  # of brightness, contrast and color: the document's
 
 
-def backbones() -> tuple[str, ...]:
+def backbones() -> dict[str, str]:
     """Return the networks that chapter 5 compares.
 
     Returns
     -------
-    tuple of str
-        In the tiny profile the project's own, the last two of which know drawings; in the full
-        profile the document's three TinyViTs.
+    dict of str to str
+        Labelers by the names that the chapter gives them. In the tiny profile the project's own,
+        the last two of which know drawings; in the full profile the document's three TinyViTs.
 
     Examples
     --------
-    >>> backbones()[1]
-    'timm/regnetx_002@tiny'
+    >>> list(backbones())
+    ['RegNetX, photographs', 'RegNetX', 'TinyViT']
     """
     if profile.active() == "tiny":
-        return "timm/regnetx_002@photos", "timm/regnetx_002@tiny", "timm/tiny_vit_5m_224@tiny"
-    sizes = (5, 11, 21)
-    return tuple(f"timm/tiny_vit_{size}m_224.dist_in22k_ft_in1k@imagenet" for size in sizes)
+        return {
+            "RegNetX, photographs": "timm/regnetx_002@photos",
+            "RegNetX": "timm/regnetx_002@tiny",
+            "TinyViT": "timm/tiny_vit_5m_224@tiny",
+        }
+    net = "timm/tiny_vit_{}m_224.dist_in22k_ft_in1k@imagenet"
+    return {f"TinyViT-{size}M": net.format(size) for size in (5, 11, 21)}
 
 
 def animals(folder: str = "", seed: int = 0) -> Dataset:
@@ -144,6 +148,54 @@ def augmented(dataset: Dataset, seed: int) -> Dataset:
     )
 
 
+def augmentation(
+    clean: np.ndarray, changed: np.ndarray, truth: np.ndarray, weights: np.ndarray
+) -> "pd.DataFrame":
+    """Ask whether images that were changed at random make better prototypes.
+
+    Parameters
+    ----------
+    clean, changed : ndarray of float, shape (images, d)
+        Embeddings of the images as they are, and as `augmented` returns them.
+    truth : ndarray of int, shape (images,)
+    weights : ndarray of int, shape (runs, images)
+        From `meznet_helpers.partitions`.
+
+    Returns
+    -------
+    DataFrame
+        `prototypes` (made of what), `judged` (what), and what `meznet_helpers.repeats.accuracy`
+        returns for k = 1.
+
+    Examples
+    --------
+    >>> from meznet_helpers import partitions
+    >>> features, truth = np.eye(2).repeat(5, 0) + 0.1, np.repeat([0, 1], 5)
+    >>> table = augmentation(features, features[:, ::-1], truth, partitions.random(truth, 2))
+    >>> table[["prototypes", "judged", "accuracy"]].values.tolist()[:2]
+    [['clean', 'clean', 1.0], ['changed', 'clean', 0.0]]
+    """
+    import pandas as pd
+
+    both, twice = np.concatenate([clean, changed]), np.concatenate([truth, truth])
+    learn, ignore = np.where(weights > 0, weights, -1), np.full_like(weights, -1)
+    ask = np.where(weights == 0, 0, -1)
+    ways = {
+        ("clean", "clean"): (weights, ignore),
+        ("changed", "clean"): (ask, learn),
+        ("both", "clean"): (weights, learn),
+        ("changed", "changed"): (ignore, weights),
+    }
+    parts = [
+        repeats.accuracy(study.judge(both, twice, np.concatenate(way, axis=1)), 1).assign(
+            prototypes=made, judged=asked
+        )
+        for (made, asked), way in ways.items()
+    ]
+    table = pd.concat(parts, ignore_index=True).drop(columns="k")
+    return table[["prototypes", "judged", *table.columns.drop(["prototypes", "judged"])]]
+
+
 def open_set(
     features: np.ndarray,
     truth: np.ndarray,
@@ -154,7 +206,7 @@ def open_set(
     kind: str = "mean",
     count: int = 1,
     seed: int = 0,
-) -> tuple["pd.DataFrame", dict[str, np.ndarray]]:
+) -> tuple["pd.DataFrame", dict[str, np.ndarray], float]:
     """Teach an index some of the classes, and ask it about the others.
 
     Of each known class three fifths make the prototypes, a fifth sets the threshold and a fifth is
@@ -182,6 +234,7 @@ def open_set(
         more than one of these).
     scores : dict of str to ndarray
         The first score of each picture, by sort.
+    threshold : float
 
     Raises
     ------
@@ -191,7 +244,7 @@ def open_set(
     Examples
     --------
     >>> features, truth = np.eye(4).repeat(5, 0) + 0.01, np.repeat(range(4), 5)
-    >>> table, _ = open_set(features, truth, {}, known=3)
+    >>> table, _, _ = open_set(features, truth, {}, known=3)
     >>> table[["pictures", "n", "rejected"]].values.tolist()
     [['known classes', 3, 0.0], ['other classes', 5, 1.0]]
     """
@@ -224,7 +277,7 @@ def open_set(
         low, high = wilson(rejected, len(found))
         rows.append([name, len(found), rejected / len(found), float(low), float(high), auroc])
     columns = ["pictures", "n", "rejected", "low", "high", "auroc"]
-    return pd.DataFrame(rows, columns=columns), scores
+    return pd.DataFrame(rows, columns=columns), scores, index.threshold
 
 
 def approximate(

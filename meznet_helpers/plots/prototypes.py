@@ -7,7 +7,7 @@ import numpy as np
 
 from meznet_helpers import repeats
 from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import MARKERS, WIDTH, short
+from meznet_helpers.plots.style import MARKERS, WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def runs(judged: "Mapping[str, pd.DataFrame]") -> "Figure":
         axis.errorbar(
             mean["accuracy"], row + 0.25, xerr=ends, fmt=MARKERS[row], color=colors[row], capsize=3
         )
-    axis.set_yticks(range(len(judged)), [short(name) for name in judged])
+    axis.set_yticks(range(len(judged)), list(judged))
     axis.invert_yaxis()
     axis.set_xlabel(f"top-1 accuracy, {len(values)} partitions")
     axis.xaxis.set_major_formatter("{x:.0%}")
@@ -89,7 +89,7 @@ def cumulative_accuracy(accuracies: Mapping[str, Sequence[float]]) -> "Figure":
         color = sns.color_palette("colorblind")[row]
         edges = [0, *steps["share"]]
         axis.stairs(
-            steps["accuracy"], edges, baseline=None, color=color, label=short(name),
+            steps["accuracy"], edges, baseline=None, color=color, label=name,
             linestyle=styles[row % 4], linewidth=2,
         )  # fmt: skip
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"share of the {len(values)} classes")
@@ -232,7 +232,7 @@ def recall(table: "pd.DataFrame") -> "Figure":
                     fontsize=8,
                 )  # fmt: skip
     axis.set(xlabel="time of a query; exact search takes 1", ylabel="recall of the 10 nearest")
-    axis.yaxis.set_major_formatter("{x:.1%}")
+    axis.yaxis.set_major_formatter("{x:.2%}")
     axis.legend(frameon=False)
     plt.close(figure)
     return figure

@@ -36,7 +36,8 @@ def judge(
     truth : array of int, shape (images,)
         Classes from 0 on, each of them there.
     weights : ndarray of int, shape (runs, images)
-        From `meznet_helpers.partitions`: how often each image is learned from; 0 to judge.
+        From `meznet_helpers.partitions`: how often each image is learned from; 0 to judge. -1
+        leaves it out of that run.
     metric, kind, count, seed
         Those of `meznet_helpers.prototypes.PrototypeIndex`.
     k : int
@@ -72,7 +73,7 @@ def judge(
     members = np.arange(truth.max() + 1)[:, None] == truth
     parts = []
     for run, weight in enumerate(weights):
-        learned = members * weight
+        learned = members * np.maximum(weight, 0)
         if not learned.any(axis=1).all():
             label = int(learned.any(axis=1).argmin())
             raise MeznetError(f"run {run} learns from no image of class {label}.")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meznet_helpers import repeats
-from meznet_helpers.plots.style import short
 from meznet_helpers.tables.accuracies import _with_interval
 from meznet_helpers.tables.base import plain
 
@@ -35,7 +34,7 @@ def partitions(
     --------
     >>> import pandas as pd
     >>> judged = pd.DataFrame({"run": [0, 0, 1, 1], "rank": [1, 3, 1, 1]})
-    >>> "75.0% (0.0 to 100.0)" in partitions({"timm/net@tiny": judged}, "Two").as_raw_html()
+    >>> "75.0% (0.0 to 100.0)" in partitions({"net": judged}, "Two").as_raw_html()
     True
     """
     import pandas as pd
@@ -45,7 +44,7 @@ def partitions(
         ends = repeats.accuracy(table, (1, 4)).set_index("k")
         cells = _with_interval(ends["accuracy"], ends["low"].clip(0), ends["high"].clip(upper=1))
         top = ends.loc[1]
-        rows.append([short(name), *cells, f"{top['least']:.1%} to {top['most']:.1%}", "here"])
+        rows.append([name, *cells, f"{top['least']:.1%} to {top['most']:.1%}", "here"])
     for row in () if beside is None else beside.itertuples():
         cells = [
             *_with_interval([row.accuracy], [row.accuracy - row.half], [row.accuracy + row.half]),
@@ -82,4 +81,5 @@ def with_intervals(table: "pd.DataFrame", title: str) -> "GT":
     ends = (table["low"].clip(0), table["high"].clip(upper=1))
     shown[column] = _with_interval(table[column], *ends)
     others = [name for name in ("least", "most", "auroc") if name in shown]
-    return plain(shown, title).fmt_percent(others, decimals=1)
+    whole = [name for name in ("n", "runs") if name in shown]
+    return plain(shown, title).fmt_percent(others, decimals=1).fmt_integer(whole)
