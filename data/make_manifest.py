@@ -42,6 +42,10 @@ FOLDERS = {
         "licence": TRAINED_ON,
         "source": "tuned by this project on Emoji Zoo; method and accuracy are in the card",
     },
+    "models/prototypes": {
+        "licence": TRAINED_ON,
+        "source": "made by this project of its own nets' embeddings; see the card",
+    },
     "published": {
         "licence": "Apache-2.0 (Keras documentation)",
         "source": "https://keras.io/api/applications/; the date is in the card",

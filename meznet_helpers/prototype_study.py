@@ -1,7 +1,6 @@
 """Chapter 5's questions to an index of prototypes, each answered on many images."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from meznet_helpers.imagefolder import read_tree
 from meznet_helpers.images import Images
 from meznet_helpers.intervals import wilson
 from meznet_helpers.labelspace import LabelSpace
-from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, nearest, study
+from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -278,68 +277,3 @@ def open_set(
         rows.append([name, len(found), rejected / len(found), float(low), float(high), auroc])
     columns = ["pictures", "n", "rejected", "low", "high", "auroc"]
     return pd.DataFrame(rows, columns=columns), scores, index.threshold
-
-
-def approximate(
-    vectors: np.ndarray,
-    queries: np.ndarray,
-    efforts: Sequence[int],
-    *,
-    k: int = 10,
-    rounds: int = 3,
-) -> "pd.DataFrame":
-    """Compare exact search with an approximate index, a graph of neighbors.
-
-    HNSW (Malkov and Yashunin 2018, arXiv:1603.09320), as the library USearch has it, in one
-    thread.
-
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n, d)
-        Each of them stands for itself.
-    queries : ndarray of float32, shape (queries, d)
-    efforts : sequence of int
-        How many candidates the graph keeps while it searches (``expansion_search``).
-    k : int
-    rounds : int
-        The fastest of so many counts.
-
-    Returns
-    -------
-    DataFrame
-        `search`, `effort` (0 for exact), `recall` (share of the k nearest that is found), `time`
-        (of exact search, which is 1), and `build`: how many exact searches for one query the
-        making of the graph takes.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> vectors = rng.normal(size=(200, 8)).astype(np.float32)
-    >>> table = approximate(vectors, vectors, [64], k=3, rounds=1)
-    >>> table["search"].tolist(), table["recall"].round(1).tolist()
-    (['exact', 'approximate'], [1.0, 1.0])
-    """
-    import pandas as pd
-    from threadpoolctl import threadpool_limits
-    from usearch.index import Index
-
-    owners = np.arange(len(vectors))
-    with threadpool_limits(1):
-        exact = min(_seconds(lambda: nearest(queries, vectors, owners, k=k)) for _ in range(rounds))
-        wanted = nearest(queries, vectors, owners, k=k)[0]
-    graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f32")
-    build = _seconds(lambda: graph.add(owners, vectors, threads=1)) / (exact / len(queries))
-    rows = [["exact", 0, 1.0, 1.0, 0.0]]
-    for effort in efforts:
-        graph.expansion_search = effort
-        took = min(_seconds(lambda: graph.search(queries, k, threads=1)) for _ in range(rounds))
-        found = graph.search(queries, k, threads=1).keys
-        recall = (found[:, :, None] == wanted[:, None]).any(axis=2).mean()
-        rows.append(["approximate", effort, float(recall), took / exact, build])
-    return pd.DataFrame(rows, columns=["search", "effort", "recall", "time", "build"])
-
-
-def _seconds(call: object) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -62,6 +62,60 @@ def test_a_batch_is_no_slower_than_predict(runs, capsys):
     assert found >= 0.9  # equal, give or take what two runs of one program differ by
 
 
+def test_encoding_once_is_fifteen_times_faster_than_for_each_partition(capsys):
+    """Encoding included, twenty partitions of the same images: and the very same accuracies."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    from meznet_helpers import emojizoo, features, partitions, repeats
+    from meznet_helpers.labelers import labeler
+    from meznet_helpers.prototypes import study
+
+    zoo = emojizoo.render(emojizoo.table().query("animal == 'yes'").slug.head(20), 20, size=64)
+    weights, net = partitions.random(zoo.truth, 20), labeler("keras/MobileNet@tiny")
+
+    def once():
+        judged = study.judge(features.embed(zoo, net, cache=False), zoo.truth, weights)
+        return repeats.by_run(judged, 1)["accuracy"].tolist()
+
+    def each_time():
+        found = []
+        for weight in weights:
+            means = []
+            for label in range(20):
+                own = np.flatnonzero((weight > 0) & (zoo.truth == label))
+                means.append(net.features([zoo.images[at] for at in own]).mean(axis=0))
+            judged = np.flatnonzero(weight == 0)
+            queries = net.features([zoo.images[at] for at in judged])
+            said = cosine_similarity(queries, means).argmax(axis=1)
+            found.append(float((said == zoo.truth[judged]).mean()))
+        return found
+
+    assert once() == each_time()
+    found = best((each_time, once), rounds=1, wanted=15)
+    with capsys.disabled():
+        print(f"\n20 partitions: encoding for each takes {found:.1f} times as long as once")
+    assert found >= 15
+
+
+@pytest.mark.parametrize(("classes", "width", "wanted"), [(1_000, 1_280, 3), (50_000, 512, 3)])
+def test_exact_search_costs_little_more_than_the_product(classes, width, wanted, capsys):
+    """One query against all prototypes, against the bare product of its matrix in 32 bits."""
+    from meznet_helpers.prototypes import search
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(classes, width)).astype(np.float32)
+    query, owners = rng.normal(size=(1, width)).astype(np.float32), np.arange(classes)
+    norms = search.lengths(vectors)
+    pair = (
+        lambda: search.nearest(query, vectors, owners, k=5, norms=norms),
+        lambda: query @ vectors.T,
+    )
+    found = min(ratio(*pair, rounds=15) for _ in range(TRIES))
+    with capsys.disabled():
+        print(f"\n{classes:,} x {width:,}: exact search takes {found:.1f} times the bare product")
+    assert found <= wanted
+
+
 @pytest.mark.parametrize("method", ["soft", "hard"])
 def test_ensembles_are_twenty_times_faster_than_group_by(method, capsys):
     import pandas as pd

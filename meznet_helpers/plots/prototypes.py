@@ -204,7 +204,7 @@ def recall(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.prototype_study.approximate` returns it.
+        As `meznet_helpers.approximate_search.compare` returns it.
 
     Returns
     -------
