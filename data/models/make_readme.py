@@ -49,8 +49,8 @@ animals. Flattened color pixels stand beside.
 | file | what it does |
 |---|---|
 | `recipes.json` | how each net was trained last; `start`: the commit or recipe before |
-| `train_keras.py`, `train_timm.py`, `train_clip.py` | train one net; save each epoch and go on from there |
-| `training.py`, `drawings.py`, `captions.py`, `kinds.csv` | what they share: runs, pictures, and what is written under them |
+| `train_keras.py`, `train_timm.py`, `train_clip.py` | train one net; save and go on |
+| `training.py`, `drawings.py`, `captions.py`, `kinds.csv` | runs, pictures, words under them |
 | `export_keras.py`, `export_timm.py`, `export_clip.py` | turn a finished run into a folder here |
 | `exporting.py` | what they share |
 | `tune_clip.py` | tunes the small CLIP: `clip-tuned/` |
