@@ -67,7 +67,7 @@ def test_search_is_brute_force(data, metric):
         vectors = base[rng.integers(3, size=len(owners))].astype(np.float32)
         vectors = np.nextafter(vectors, rng.choice([-np.inf, np.inf], vectors.shape))
         vectors = vectors.astype(np.float32)
-        queries = rng.normal(size=(7, width)).astype(np.float32)
+        queries = (base[rng.integers(3, size=7)] * rng.choice([1, 1, 0.7])).astype(np.float32)
     vectors[~vectors.any(axis=1), 0] = queries[~queries.any(axis=1), 0] = 1
     k = data.draw(st.integers(1, classes))
     chunks = {name: data.draw(st.integers(1, 30)) for name in ("rows", "columns")}

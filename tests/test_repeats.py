@@ -67,11 +67,11 @@ def test_judge_is_an_index_for_each_partition(weights):
     """As matrix work, and as one index after the other: the same guesses and ranks."""
     from meznet_helpers.labels import from_names
 
-    x, labels = pictures(), from_names(list("abcdef"))
-    judged = study.judge(x, TRUTH, weights)
+    x, labels, metric = pictures(), from_names(list("abcdef")), {"metric": "l2"}
+    judged = study.judge(x, TRUTH, weights, **metric)
     for run, weight in enumerate(weights):
         learned = np.repeat(np.arange(len(x)), weight)
-        index = PrototypeIndex.fit(x[learned], TRUTH[learned], labels)
+        index = PrototypeIndex.fit(x[learned], TRUTH[learned], labels, **metric)
         own = judged[judged["run"] == run]
         assert own["image"].tolist() == np.flatnonzero(weight == 0).tolist()
         found = index.search(x[own["image"]], 6).classes
