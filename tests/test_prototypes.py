@@ -78,6 +78,18 @@ def test_search_is_brute_force(data, metric):
 
 
 @pytest.mark.contract
+@pytest.mark.parametrize("metric", search.METRICS)
+def test_search_far_from_the_origin(metric):
+    """Where products in 32 bits can't tell the prototypes apart, 64 bits do."""
+    rng = np.random.default_rng(1)
+    vectors = (1000 + rng.normal(size=(60, 16))).astype(np.float32)
+    queries = (1000 + rng.normal(size=(20, 16))).astype(np.float32)
+    found = nearest(queries, vectors, np.arange(60), k=5, metric=metric)
+    wanted = brute_force(queries, vectors, np.arange(60), 5, metric)
+    assert found[0].tolist() == wanted[0].tolist()
+
+
+@pytest.mark.contract
 def test_search_at_full_size():
     """As wide as MobileNet's features, with copies: chunks change nothing, scikit-learn agrees."""
     rng = np.random.default_rng(0)
