@@ -180,6 +180,7 @@ def test_examples_and_other_labelers(address, browser):
         tab.locator("#remark p").wait_for(timeout=WAIT)
         for kind, said in (
             (desk.TUNED, "clip/tuned@tiny: 2 labels."),
+            (desk.ANIMALS, "prototypes/animals@tiny: 90 labels."),
             ("keras/MobileNet@tiny", "keras/MobileNet@tiny: 200 labels."),
             (desk.MANY, "ensemble/soft(keras/EfficientNetV2B0@tiny,"),
         ):
