@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,17 @@ def test_clean(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     assert not clean(copy)  # else a plain `quarto render` would leave it changed
+
+
+def test_labels_differ() -> None:
+    """A label names one figure or table of the whole book."""
+    labels = Counter(
+        str(options_of(cell)["label"])
+        for path in CHAPTERS
+        for cell in load(path).cells
+        if cell.cell_type == "code" and "label" in options_of(cell)
+    )
+    assert len(labels) > 50 and not [label for label, count in labels.items() if count > 1]
 
 
 @every_chapter
