@@ -73,7 +73,7 @@ LAYERS = (
         "stacking",
     },
     {"bookkeeping", "comparison", "dataset", "prototypes", "multiclass", "strategies"},
-    {"emojizoo", "learning_curve", "probing"},
+    {"emojizoo", "learning_curve", "llm", "probing"},
     {"features", "imagefolder", "labelers", "finetune"},
     {"benchmark", "benchmark_worker", "clip_study", "cost", "onnx_export", "spell"},
     {"approximate_search", "prototype_study"},
@@ -81,7 +81,8 @@ LAYERS = (
     {"plots", "tables"},
     {"site", "ui", "doctor"},
     {"commands"},
-    {"clip_commands", "index_commands"},
+    {"clip_commands", "index_commands", "llm_commands"},
+    {"arguments"},
     {"cli"},
 )
 

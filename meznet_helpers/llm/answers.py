@@ -1,0 +1,115 @@
+"""From what a language model wrote to a label, or to the finding that it is none."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from meznet_helpers.labelspace import LabelSpace, normalize
+
+_LEADS = re.compile(
+    r"^(?:(?:the )?(?:answer|label|image|picture|photo|photograph)(?: (?:is|shows|of)\b)?:?"
+    r"|this is|it is|its|it s|i see|there is|a (?:photo|picture|drawing|image) of|an image of"
+    r"|an?|the)[:\s]+"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was understood.
+
+    Attributes
+    ----------
+    position : int or None
+        Of the label; None if the answer is off the list.
+    how : str
+        ``"id"``, ``"name"``, ``"synonym"`` or ``"inside"`` (one label alone stands in a longer
+        text); or why it is off the list: ``"empty"``, ``"several"`` labels, or ``"other"``.
+    """
+
+    position: int | None
+    how: str
+
+
+class Reader:
+    """Reads answers about one label space.
+
+    Parameters
+    ----------
+    labels : LabelSpace
+
+    Examples
+    --------
+    >>> pets = LabelSpace("pets", ["cat", "dog"], ["cat", "dog"], [["cat", "tabby"], ["dog"]])
+    >>> reader = Reader(pets)
+    >>> reader.read('{"label": "dog"}'), reader.read("It is a Tabby.")
+    (Answer(position=1, how='name'), Answer(position=0, how='synonym'))
+    >>> reader.read("A cat and a dog."), reader.read("an elephant")
+    (Answer(position=None, how='several'), Answer(position=None, how='other'))
+    """
+
+    def __init__(self, labels: LabelSpace) -> None:
+        """List what each label may be called; a word of two labels stands for neither."""
+        self.labels = labels
+        self._known: dict[str, tuple[int, str] | None] = {}
+        for how, words in (
+            ("name", [[name] for name in labels.names]),
+            ("id", [[label_id] for label_id in labels.ids]),
+            ("synonym", labels.lemmas),
+        ):
+            found: dict[str, set[int]] = {}
+            for position, each in enumerate(words):
+                for word in each:
+                    found.setdefault(normalize(word), set()).add(position)
+            for word, positions in found.items():
+                only = (min(positions), how) if len(positions) == 1 else None
+                self._known.setdefault(word, only)
+        longest_first = sorted(self._known, key=len, reverse=True)
+        words = "|".join(re.escape(word) for word in longest_first if word)
+        self._inside = re.compile(rf"(?<!\w)(?:{words})(?!\w)") if words else None
+
+    def read(self, text: str) -> Answer:
+        """Understand an answer.
+
+        Parameters
+        ----------
+        text : str
+            A label, a sentence with one, or a JSON object with the key ``label``.
+
+        Returns
+        -------
+        Answer
+        """
+        said = _bare(normalize(_plain(text)))
+        if not said:
+            return Answer(None, "empty")
+        while True:
+            if said in self._known:
+                known = self._known[said]
+                return Answer(*known) if known else Answer(None, "several")
+            shorter = _bare(_LEADS.sub("", said))
+            if shorter == said:
+                break
+            said = shorter
+        inside = {self._known[word] for word in self._inside.findall(said)} if self._inside else {}
+        positions = {known and known[0] for known in inside}
+        if len(positions) == 1 and None not in positions:
+            return Answer(positions.pop(), "inside")
+        return Answer(None, "several" if positions else "other")
+
+
+def _bare(text: str) -> str:
+    """Take spaces, quotes and the marks of a sentence off both ends."""
+    return text.strip(" \n\t.,;:!?'\"`*")
+
+
+def _plain(text: str) -> str:
+    """Take the label out of a JSON object, if the text is one."""
+    found = re.search(r"\{.*\}", text, re.DOTALL)
+    if found:
+        try:
+            label = json.loads(found[0])
+        except ValueError:
+            return text
+        if isinstance(label, dict) and isinstance(label.get("label"), str):
+            return label["label"]
+    return text
