@@ -7,6 +7,7 @@ The weights are stored as 16-bit floats. What the card says is measured with tho
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import drawings
 import exporting
@@ -44,8 +45,7 @@ model = CLIPModel.from_pretrained("data/models/clip")
 | photographs | 100,000 of Tiny-ImageNet |
 | drawings | of Emoji Zoo's {things} classes that show no animal |
 | captions | names, synonyms and kinds in templates; `../captions.py`, `../kinds.csv` |
-| taught by | `timm/{teacher}@tiny`: half of what counted as right of a photograph was its word |
-| training | {epochs} epochs, {hours:.1f} hours on two cores; `../recipes.json`, `log.csv` |
+| training | {epochs} epochs, {minutes:.0f} minutes on {machine}; `../recipes.json`, `log.csv` |
 | licence | MIT, as this repository. The photographs are ImageNet's, for research |
 
 ## What it can do
@@ -68,12 +68,11 @@ not use it for anything that matters.
 """
 
 
-def store(run: exporting.Finished, folder: Path) -> None:
+def store(run: exporting.Finished, folder: Path, tokens: Any) -> None:
     """Write weights, config, tokenizer and processor as `from_pretrained` reads them."""
     import torch
     from transformers import CLIPImageProcessorPil, CLIPProcessor
 
-    tokens = tokenizer()
     model = untrained(run.recipe.options, tokens)
     weights = {key: torch.from_numpy(each) for key, each in run.weights.items()}
     model.load_state_dict(weights)
@@ -99,7 +98,7 @@ def main() -> None:
     run = exporting.finished(name, args.out, "weights/")
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    store(run, folder)
+    store(run, folder, tokenizer(args.out / f"{name}-tokenizer"))
     rows = [",".join(str(line[key]) for key in run.log[0]) for line in run.log]
     text = "\n".join([",".join(run.log[0]), *rows, ""])
     (folder / "log.csv").write_text(text, encoding="utf-8")
@@ -153,9 +152,9 @@ def main() -> None:
         activation=vision.hidden_act,
         size=(folder / "model.safetensors").stat().st_size / 1e6,
         things=len(drawings.classes()),
-        teacher=run.recipe.teacher,
+        machine=run.recipe.machine,
         epochs=len(run.log),
-        hours=sum(line["seconds"] for line in run.log) / 3600,
+        minutes=sum(line["seconds"] for line in run.log) / 60,
         rows="\n".join(lines),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

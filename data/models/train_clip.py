@@ -1,4 +1,4 @@
-"""Train a small CLIP on photographs and drawings with captions, on two CPU cores or a GPU.
+"""Train a small CLIP on photographs and drawings with captions, on a GPU or two CPU cores.
 
     python data/models/train_clip.py clip --images tiny-imagenet-200 --out runs --threads 2
 
@@ -7,49 +7,47 @@ with the captions of photographs, drawings with those of drawings: if they were 
 other's, the net would learn that no drawing shows an animal, for it is shown none that does.
 
 Several pictures of a batch may share a caption, so all of them count as right (UniCL: Yang et al.,
-"Unified contrastive learning in image-text-label space", 2022). Half of what is right is what a net
-of timm says of the same crop (Touvron et al., "Training data-efficient image transformers", 2021).
-In the first epochs the net sees half of the patches, and so twice as many pictures in the time
-(FLIP: Li et al., "Scaling language-image pre-training via masking", 2023).
+"Unified contrastive learning in image-text-label space", 2022).
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import captions
 import drawings
 import numpy as np
-from train_timm import DEVIATION as TIMM_DEVIATION
-from train_timm import MEAN as TIMM_MEAN
-from training import SIDE, Run, crops, enlarged, main, planes, rates
+from training import SIDE, Run, enlarged, main
 
-from meznet_helpers import labelers, labels
-from meznet_helpers.progress import bar
+from meznet_helpers import labels
 from meznet_helpers.prompts import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
 SCALE = np.log(100)  # the most that cosines are multiplied by, as a logarithm
-TAUGHT = 0.5  # how much of what is right is the teacher's word
-PHOTOS = 0.75  # of a batch
+KINDS = 0.3  # weight of a comparison with kinds; one with words counts once
 WORDS = 3000  # of the tokenizer, before each byte is one
 CONTEXT = 32  # tokens of a text
 
 
-def tokenizer() -> Any:
-    """Make the tokenizer: byte pairs of the captions' words, as CLIP's.
+def tokenizer(folder: Path) -> Any:
+    """Read a run's tokenizer; make it at the run's beginning: byte pairs of the captions' words.
 
-    Each byte is a token of its own, within a word and at its end, so that no text is unknown.
+    Each byte is a token of its own, within a word and at its end, so that no text is unknown. Pairs
+    that are equally frequent come in another order each time they are counted, so it is kept.
     """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
-    trained = CLIPTokenizer().train_new_from_iterator([captions.all_texts()], WORDS)
-    merges = json.loads(trained.backend_tokenizer.to_str())["model"]["merges"]
-    letters = sorted(ByteLevel.alphabet())
-    tokens = [trained.bos_token, trained.eos_token, *letters, *(f"{one}</w>" for one in letters)]
-    tokens += ["".join(pair) for pair in merges]
-    vocabulary = {token: at for at, token in enumerate(dict.fromkeys(tokens))}
-    return CLIPTokenizer(vocabulary, [tuple(pair) for pair in merges], model_max_length=CONTEXT)
+    if not (folder / "tokenizer.json").exists():
+        trained = CLIPTokenizer().train_new_from_iterator([captions.all_texts()], WORDS)
+        merges = json.loads(trained.backend_tokenizer.to_str())["model"]["merges"]
+        letters = sorted(ByteLevel.alphabet())
+        tokens = [trained.bos_token, trained.eos_token, *letters]
+        tokens += [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in merges]
+        vocabulary = {token: at for at, token in enumerate(dict.fromkeys(tokens))}
+        pairs = [tuple(pair) for pair in merges]
+        CLIPTokenizer(vocabulary, pairs, model_max_length=CONTEXT).save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 def untrained(options: dict[str, Any], tokens: Any) -> Any:
@@ -93,20 +91,18 @@ def contrast(logits: Any, right: Any) -> Any:
 
 
 class ClipRun(Run):
-    """A CLIP, its tokenizer and its teacher."""
+    """A CLIP and its tokenizer."""
 
     framework = "transformers"
 
     def build(self, seed: int) -> None:
-        """Build the net at random, and the teacher as it is."""
+        """Build the net at random."""
         import torch
 
         torch.manual_seed(seed)
-        self.tokens = tokenizer()
+        self.tokens = tokenizer(self.file.with_name(f"{self.file.stem}-tokenizer"))
         self.model = untrained(self.recipe.options, self.tokens).to(self.device)
         self.photos, self.drawn = captions.photographs(), captions.drawn()
-        labeler = labelers.labeler(f"timm/{self.recipe.teacher}@tiny")
-        self.teacher, self.teacher_size = labeler.model.to(self.device), labeler.backbone.size
 
     def parameters(self) -> dict[str, Any]:
         """Return what is trained, by name."""
@@ -120,23 +116,15 @@ class ClipRun(Run):
         """No recipe goes on from another."""
         raise NotImplementedError
 
-    def seen(self, images: Any, rng: np.random.Generator | None = None) -> Any:
-        """Embed pixels (images, 3, 64, 64), with half of the patches where `rng` is given."""
+    def seen(self, images: Any) -> Any:
+        """Embed pixels (images, 3, 64, 64)."""
         import torch
         from torch.nn import functional
 
         mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
         images = (images - mean.to(images.device)) / deviation.to(images.device)
-        tower = self.model.vision_model
-        patches = tower.embeddings(images)
-        if rng is not None:
-            count = patches.shape[1] - 1
-            kept = np.argsort(rng.random((len(images), count)), 1)[:, : count // 2] + 1
-            kept = np.concatenate([np.zeros((len(images), 1), int), kept], 1)
-            at = torch.from_numpy(kept).to(images.device)
-            patches = patches.gather(1, at[..., None].expand(-1, -1, patches.shape[2]))
-        found = tower.encoder(inputs_embeds=tower.pre_layrnorm(patches)).last_hidden_state[:, 0]
-        return functional.normalize(self.model.visual_projection(tower.post_layernorm(found)))
+        found = self.model.vision_model(images).pooler_output
+        return functional.normalize(self.model.visual_projection(found))
 
     def read(self, texts: list[str]) -> Any:
         """Embed captions."""
@@ -157,77 +145,45 @@ class ClipRun(Run):
         """Train one epoch; returns mean loss and accuracy on the photographs."""
         import torch
 
-        done, batch = len(self.log), self.recipe.batch
-        rng = np.random.default_rng([seed, done])
-        count = int(PHOTOS * batch)
-        steps, others = len(training) // count, batch - count
-        pictures, what = drawings.render(self.recipe.emoji, seed + 1 + done)
-        photos, order, seen = rng.permutation(training), rng.permutation(len(pictures)), []
-        label = f"{self.file.stem}, {done + 1} of {self.recipe.epochs}"
-        for at, rate in zip(
-            bar(range(steps), label=label), rates(self.recipe, steps, done), strict=True
-        ):
-            chosen = np.sort(photos[at * count : (at + 1) * count])
-            drawn = order.take(range(at * others, (at + 1) * others), mode="wrap")
-            pixels = planes(np.concatenate([x[chosen], pictures[drawn]]), self.device)
-            maps = crops(rng, batch, self.recipe.area)
-            taught = self.taught(enlarged(pixels[:count], maps[:count], self.teacher_size))
+        seen = []
+        for pixels, maps, photos, drawn, rate, rng in drawings.batches(self, x, y, training, seed):
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss, hits = self.loss(
-                    enlarged(pixels, maps, self.size), y[chosen], what[drawn], taught, rng
-                )
+                loss, hits = self.loss(enlarged(pixels, maps, self.size), photos, drawn, rng)
             self.update(loss, rate)
             with torch.no_grad():
                 self.model.logit_scale.clamp_(max=SCALE)
             seen.append((loss.item(), hits))
         return np.mean(seen, 0)
 
-    def taught(self, images: Any) -> Any:
-        """Return the teacher's probabilities of photographs (images, 3, size, size)."""
-        import torch
-
-        mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (TIMM_MEAN, TIMM_DEVIATION))
-        images = (images - mean.to(images.device)) / deviation.to(images.device)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16),
-        ):
-            images = images.contiguous(memory_format=torch.channels_last)
-            found = self.teacher(images).float().softmax(1)
-        return found.clone()
-
     def loss(
-        self, images: Any, y: np.ndarray, drawn: np.ndarray, taught: Any, rng: np.random.Generator
+        self, images: Any, photos: np.ndarray, drawn: np.ndarray, rng: np.random.Generator
     ) -> tuple[Any, float]:
         """Compare photographs, then drawings, with captions of their class and of its kinds."""
         import torch
         from torch.nn import functional
 
-        masked = len(self.log) < self.recipe.masked
-        embedded = self.seen(images, rng if masked else None)
+        embedded = self.seen(images)
         every = np.arange(len(self.photos.words))
         there, place = np.unique(drawn, return_inverse=True)
-        jobs = [(self.photos, y, self.photos.write(rng, every), y, embedded[: len(y)])]
-        jobs += [(self.drawn, drawn, self.drawn.write(rng, there), place, embedded[len(y) :])]
-        comparisons = []  # texts, which of them is right of each picture, pictures
-        for words, classes, texts, right, part in jobs:
-            comparisons.append((texts, right, part))
+        jobs = [
+            (self.photos, photos, every, photos, embedded[: len(photos)]),
+            (self.drawn, drawn, there, place, embedded[len(photos) :]),
+        ]
+        comparisons = []  # texts, which of them is right of each picture, pictures, weight
+        for words, classes, named, right, part in jobs:
+            comparisons.append((words.write(rng, named), right, part, 1.0))
             for level in words.kinds:
                 kinds, of = np.unique(np.array(level)[classes], return_inverse=True)
-                comparisons.append(([words.framed(rng, kind) for kind in kinds], of, part))
-        texts = [text for some, _, _ in comparisons for text in some]
-        embedded_texts = self.read(texts).split([len(some) for some, _, _ in comparisons])
-        scale, total, hits = self.model.logit_scale.exp(), 0.0, 0.0
-        for at, ((some, of, part), read) in enumerate(
-            zip(comparisons, embedded_texts, strict=True)
-        ):
+                comparisons.append(([words.framed(rng, kind) for kind in kinds], of, part, KINDS))
+        texts = [text for some, *_ in comparisons for text in some]
+        embedded_texts = self.read(texts).split([len(some) for some, *_ in comparisons])
+        scale, total, hits = self.model.logit_scale.exp(), 0.0, []
+        for (some, of, part, weight), read in zip(comparisons, embedded_texts, strict=True):
             logits = (scale * part @ read.T).float()
             right = functional.one_hot(torch.from_numpy(of).to(self.device), len(some)).float()
-            if at == 0:
-                hits = (logits.argmax(1) == right.argmax(1)).float().mean().item()
-                right = TAUGHT * taught + (1 - TAUGHT) * right
-            total = total + contrast(logits, right) * (1.0 if at % 3 == 0 else 0.3)
-        return total, hits
+            hits.append((logits.argmax(1) == right.argmax(1)).float().mean().item())
+            total = total + weight * contrast(logits, right)
+        return total, hits[0]
 
 
 if __name__ == "__main__":

@@ -43,9 +43,8 @@ class Recipe:
     start: str = ""  # a commit whose weights of this net are trained further; timm: another recipe
     rescale: bool = False  # bring its depthwise kernels to the spread of `he_start` first
     small: int = 0  # so many epochs come first at SIDE pixels, not enlarged: Tan and Le (2021)
-    emoji: int = 0  # timm: images of each of Emoji Zoo's classes, which a second head learns
-    teacher: str = ""  # CLIP: an application of timm that says what it sees, too
-    masked: int = 0  # CLIP: so many epochs come first in which it sees half of the patches
+    emoji: int = 0  # drawings of each of Emoji Zoo's classes; timm: a second head learns them
+    machine: str = ""  # CLIP: what it was trained on, for the card
 
     def size_at(self, epoch: int) -> int:
         """Input size of an epoch, counted from 0."""

@@ -81,8 +81,11 @@ def test_zero_shot_on_hundreds(fourth: SimpleNamespace) -> None:
     plain = ZeroShotLabeler("tiny", ["animal", "not animal"])
     said = plain.predict(ten.images).probs[0].argmax(1)
     assert fourth.values.ten["zero-shot"] == said.tolist()
-    assert fourth.values.right_of_ten[0] == (said == ten.truth).sum() == 7
-    assert (said == 1).all(), "the text says that everything is called the same"
+    right = int((said == ten.truth).sum())
+    assert fourth.values.right_of_ten[0] == right
+    text = fourth.cells["ten-again-words"].source
+    assert f"{right} of ten were right" in text
+    assert f"*animal* as the answer to {(said == 0).sum()} of them" in text
     for labeler in (net, plain):
         labeler.release()
 
@@ -101,6 +104,7 @@ def test_the_wording_decides(fourth: SimpleNamespace) -> None:
 
 def test_tuning(fourth: SimpleNamespace) -> None:
     """Each way has three epochs, and its test counts hold together."""
+    assert max(fourth.values.right_of_ten[1:]) <= fourth.values.right_of_ten[0]
     history = pd.DataFrame(fourth.values.history)
     assert set(history["model"]) == set(clip_study.WAYS)
     assert (history.groupby("model").size() == 3).all()
@@ -132,5 +136,6 @@ def test_exercises(fourth: SimpleNamespace) -> None:
     sure = {n: stats.binomtest(round(0.7 * n), n).proportion_ci(method="wilson").low
             for n in range(10, 101, 10)}  # fmt: skip
     assert fourth.values.enough == min(n for n, low in sure.items() if low > 0.5)
-    assert len(fourth.values.near) == 3 and max(fourth.values.near) < 1 + 1e-5
-    assert fourth.values.near[1] == pytest.approx(1, abs=1e-5)
+    animal, same, thing = fourth.values.near
+    assert same == pytest.approx(1, abs=1e-5)
+    assert animal > thing + 0.3, "the text says far nearer"
