@@ -58,15 +58,12 @@ def write_labels(args: argparse.Namespace, make: "Callable[[], list[Labeler]]") 
     int
         0, or 1 if some images could not be read, 2 if none could.
     """
-    from meznet_helpers.images import find, read_many
-
     if args.top < 1:
         raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
     file = getattr(args, "file", None)
     if file and not Path(file).absolute().parent.is_dir():
         raise MeznetError(f"--csv: {Path(file).parent} is no folder.")
-    images = read_many(find(args.images), progress=True)
-    complain(images)
+    images = read(args.images)
     if not len(images):
         return 2
     import pandas as pd
@@ -237,6 +234,31 @@ def _predict(net: "Labeler", images: "Images") -> "Predictions":
         return net.predict(images, progress=True)
     finally:
         net.release()
+
+
+def read(patterns: list[str]) -> "Images":
+    """Read the images that a command line names, and complain of those that can't be read.
+
+    Parameters
+    ----------
+    patterns : list of str
+        Files, folders or patterns.
+
+    Returns
+    -------
+    Images
+        Perhaps none.
+
+    Raises
+    ------
+    MeznetError
+        If a pattern matches nothing.
+    """
+    from meznet_helpers.images import find, read_many
+
+    images = read_many(find(patterns), progress=True)
+    complain(images)
+    return images
 
 
 def complain(images: "Images") -> None:

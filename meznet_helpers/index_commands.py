@@ -85,14 +85,14 @@ def add(args: argparse.Namespace) -> int:
     from meznet_helpers.labels import from_names
 
     labels = from_names([args.label])
-    here = prototypes.load(args.file).labels
-    if not args.more and labels.ids[0] in here:
+    here = prototypes.load(args.file)
+    if not args.more and labels.ids[0] in here.labels:
         raise MeznetError(
             f'{args.file} has a class "{labels.ids[0]}" already; --more gives it more examples.'
         )
     if args.more:
-        here.index(labels.ids[0])
-    images, vectors = read(args.file, args.images)
+        here.labels.index(labels.ids[0])
+    images, vectors = read(here, args.file, args.images)
     if not len(images):
         return 2
     with prototypes.editing(args.file) as index:
@@ -156,7 +156,7 @@ def search(args: argparse.Namespace) -> int:
     index = prototypes.load(find(args.file))
     if args.top < 1:
         raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
-    images, vectors = read(args.file, args.images)
+    images, vectors = read(index, args.file, args.images)
     if not len(images):
         return 2
     table = _table(index, images, vectors, min(args.top, len(index)))
@@ -253,7 +253,7 @@ def backbone(name: str | None) -> tuple[str, str]:
     return net.name, net.digest()
 
 
-def read(file: str, patterns: list[str]) -> "tuple[Images, np.ndarray]":
+def read(index: "PrototypeIndex", file: str, patterns: list[str]) -> "tuple[Images, np.ndarray]":
     """Read images and embed them with the network of an index; complain of bad files.
 
     Returns
@@ -264,12 +264,10 @@ def read(file: str, patterns: list[str]) -> "tuple[Images, np.ndarray]":
     import numpy as np
 
     from meznet_helpers import features
-    from meznet_helpers.images import find, read_many
     from meznet_helpers.labelers.prototypes import network
 
-    net = network(file)
-    images = read_many(find(patterns), progress=True)
-    commands.complain(images)
+    net = network(index, file)
+    images = commands.read(patterns)
     if not len(images):
         return images, np.zeros((0, 0), np.float32)
     return images, features.embed(images, net, progress=True)

@@ -29,15 +29,13 @@ def label(args: argparse.Namespace) -> int:
     MeznetError
         If an argument is wrong, or the server fails at all images.
     """
-    from meznet_helpers.images import find, read_many
     from meznet_helpers.labelers.llm import PROMPT, LlmLabeler
     from meznet_helpers.llm.endpoint import Endpoint
 
     endpoint = Endpoint(args.endpoint, timeout=args.timeout)
     how = {"recording": args.record, "workers": args.workers, "prompt": args.prompt or PROMPT}
     net = LlmLabeler(endpoint, args.model, read_labels(args.labels), **how)
-    images = read_many(find(args.images), progress=True)
-    commands.complain(images)
+    images = commands.read(args.images)
     if not len(images):
         return 2
     table = net.ask(images, progress=True)

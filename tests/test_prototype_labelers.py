@@ -114,7 +114,7 @@ def test_another_network_is_refused(index, tmp_path):
     stored = prototypes.load(index)
     stored.digest = "0" * 64
     other = prototypes.save(stored, tmp_path / "other.safetensors")
-    for call in (lambda: network(other), lambda: labeler(f"prototypes/{other}")):
+    for call in (lambda: network(stored, other), lambda: labeler(f"prototypes/{other}")):
         with pytest.raises(MeznetError, match=r"of digest 000000000000, and that network has"):
             call()
     stored.digest = stored.backbone = ""

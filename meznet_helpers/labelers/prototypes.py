@@ -10,6 +10,7 @@ from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers.network import NetworkLabeler
 from meznet_helpers.prototypes.decision import probabilities
+from meznet_helpers.prototypes.index import PrototypeIndex
 from meznet_helpers.prototypes.storage import load
 
 KIND = "prototypes/"
@@ -31,13 +32,14 @@ def find(file: str | Path) -> Path:
     return Path(file).expanduser()
 
 
-def network(file: str | Path) -> NetworkLabeler:
+def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
     """Return the network that made an index's embeddings.
 
     Parameters
     ----------
+    index : PrototypeIndex
     file : str or Path
-        As `find` takes it.
+        Where it lies, for the sentence.
 
     Returns
     -------
@@ -46,17 +48,16 @@ def network(file: str | Path) -> NetworkLabeler:
     Raises
     ------
     MeznetError
-        If the file holds no index, or one that does not name its network, or the network has
-        other weights or settings than it had then.
+        If the index does not name its network, or the network has other weights or settings than
+        it had then.
 
     Examples
     --------
-    >>> network("animals@tiny").name
+    >>> network(load(find("animals@tiny")), "animals@tiny").name
     'timm/regnetx_002@tiny'
     """
     from meznet_helpers.labelers.names import labeler
 
-    index = load(find(file))
     if not index.backbone:
         raise MeznetError(f"{file} does not say which network made its embeddings.")
     net = labeler(index.backbone)
@@ -109,7 +110,7 @@ class PrototypeLabeler(NetworkLabeler):
         self.name = name or f"{KIND}{file}"
         if not len(self.index):
             raise MeznetError(f"{file} has no class yet; meznet index add adds one.")
-        self.net = network(file)
+        self.net = network(self.index, file)
         self.framework, self.labels = self.net.framework, self.index.labels
 
     def recipe(self) -> dict[str, Any]:
