@@ -38,9 +38,21 @@ FOLDERS = {
         "licence": TRAINED_ON,
         "source": "trained by this project; script, data and accuracy are in the card",
     },
+    "models/captioner": {
+        "licence": TRAINED_ON,
+        "source": "trained by this project; script, data and accuracy are in the card",
+    },
     "models/clip-tuned": {
         "licence": TRAINED_ON,
         "source": "tuned by this project on Emoji Zoo; method and accuracy are in the card",
+    },
+    "models/clip-tuned-photographs": {
+        "licence": TRAINED_ON,
+        "source": "tuned by this project on Tiny-ImageNet; method and accuracy are in the card",
+    },
+    "models/judge": {
+        "licence": "MIT",
+        "source": "trained by this project on its own nets' predictions; see the card",
     },
     "models/prototypes": {
         "licence": TRAINED_ON,

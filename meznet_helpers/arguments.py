@@ -3,6 +3,8 @@
 import argparse
 
 from meznet_helpers import clip_commands, commands, index_commands, llm_commands
+from meznet_helpers.llm.asking import WORKERS
+from meznet_helpers.llm.endpoint import TIMEOUT
 
 
 def clip(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +185,27 @@ def llm(parser: argparse.ArgumentParser) -> None:
     label.add_argument(
         "--record", metavar="FILE", help="answers, written or read as MEZNET_LLM says"
     )
-    label.add_argument("--workers", type=int, default=4, metavar="N", help="requests at a time")
-    label.add_argument("--timeout", type=float, default=120, metavar="SECONDS")
+    label.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        metavar="N",
+        help=f"requests at a time; default: {WORKERS}",
+    )
+    label.add_argument(
+        "--timeout",
+        type=float,
+        default=TIMEOUT,
+        metavar="SECONDS",
+        help=f"for one answer; default: {TIMEOUT:g}",
+    )
+    label.add_argument(
+        "--price",
+        type=float,
+        nargs=2,
+        default=(0.0, 0.0),
+        metavar=("IN", "OUT"),
+        help="of a million tokens that are read and written",
+    )
     label.add_argument("--json", action="store_true", help="a list of objects instead of CSV")
     label.set_defaults(run=llm_commands.label)

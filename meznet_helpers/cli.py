@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     benchmark.set_defaults(run=_benchmark)
 
+    board = kinds.add_parser("leaderboard", help="judge and time all labelers of the book")
+    board.add_argument("--out", metavar="FILE", help="default: data/results/leaderboard.csv")
+    board.set_defaults(run=_leaderboard)
+
     site = kinds.add_parser("site", help="execute the chapters and render the book to _site")
     site.add_argument("--renderer", choices=("auto", "quarto", "sphinx"), default="auto")
     site.add_argument("--force", action="store_true", help="execute and render all of it again")
@@ -125,6 +129,19 @@ def _benchmark(args: argparse.Namespace) -> int:
     how = {"epochs": args.epochs, "size": args.size, "seed": args.seed}
     table = benchmark.run(args.nets, args.out, **how)
     table.to_csv(sys.stdout, index=False, float_format="%.4f")
+    return 0
+
+
+def _leaderboard(args: argparse.Namespace) -> int:
+    """Make the table of all labelers anew, and write and print it."""
+    from meznet_helpers import leaderboard
+
+    file = Path(args.out) if args.out else leaderboard.file()
+    if not file.absolute().parent.is_dir():
+        raise MeznetError(f"--out: {file.parent} is no folder.")
+    table = leaderboard.build()
+    for out in (file, sys.stdout):
+        commands.write(out, table, index=False, float_format="%.5g")
     return 0
 
 

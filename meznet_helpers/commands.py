@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from meznet_helpers.errors import MeznetError
 
@@ -75,7 +75,7 @@ def write_labels(args: argparse.Namespace, make: "Callable[[], list[Labeler]]") 
     if len(found) == 1:
         table = table.drop(columns="model")
     if file:
-        _write(file, table, index=False, float_format="%.4f")
+        write(file, table, index=False, float_format="%.4f")
     elif args.json:
         print(_json(table))
     else:
@@ -133,7 +133,7 @@ def evaluate(args: argparse.Namespace) -> int:
     mixed = pd.concat(pairs)[["model", "truth", "predicted", "count"]]
     if args.confusion:
         whole = pd.concat(matrices, keys=[net.name for net in models], names=["model"])
-        _write(args.confusion, whole if len(models) > 1 else matrices[0])
+        write(args.confusion, whole if len(models) > 1 else matrices[0])
     if args.json:
         print(f'{{"accuracy": {_json(table)}, "confusions": {_json(mixed)}}}')
     else:
@@ -215,12 +215,12 @@ def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
 
 def _tables(args: argparse.Namespace) -> int:
     """Write whether the bundled predictions agree with those computed anew."""
-    from meznet_helpers import validation
+    from meznet_helpers import relabeling, validation
 
     if args.model or args.ensemble or args.confusion:
         raise MeznetError("--tables compares what the repository holds; it takes --data alone.")
     images, _ = validation.read(args.data)
-    table = validation.compare(images)
+    table = relabeling.compare(images)
     if args.json:
         print(_json(table))
     else:
@@ -273,9 +273,17 @@ def _json(table: "pd.DataFrame") -> str:
     return json.dumps(table.astype(decimal).round(4).to_dict("records"), indent=1)
 
 
-def _write(path: str, table: "pd.DataFrame", **how: Any) -> None:
-    """Write a table as CSV."""
+def write(out: "str | Path | TextIO", table: "pd.DataFrame", **how: Any) -> None:
+    """Write a table as CSV to a file or a stream; `how` is for pandas.
+
+    Raises
+    ------
+    MeznetError
+        If it can't be written.
+    """
     try:
-        table.to_csv(path, **how)
+        table.to_csv(out, **how)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise MeznetError(f"{path} cannot be written ({error.strerror}).") from error
+        raise MeznetError(f"{out} cannot be written ({error.strerror}).") from error

@@ -1,18 +1,19 @@
 """What a labeler costs: bytes, parameters, and milliseconds on this machine."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meznet_helpers.labelers.base import Labeler
 from meznet_helpers.labelers.network import BackboneLabeler
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def latency(net: BackboneLabeler, image: np.ndarray, *, batch: int = 1, repeats: int = 20) -> float:
+def latency(net: Labeler, image: np.ndarray, *, batch: int = 1, repeats: int = 20) -> float:
     """Measure how long a labeler takes, preprocessing included.
 
     A network that works in a process of its own, because another framework lives here, is sent the
@@ -20,7 +21,7 @@ def latency(net: BackboneLabeler, image: np.ndarray, *, batch: int = 1, repeats:
 
     Parameters
     ----------
-    net : BackboneLabeler
+    net : Labeler
     image : ndarray, shape (height, width, 3), uint8
     batch : int
         How many copies of the image go through at once.
@@ -38,13 +39,24 @@ def latency(net: BackboneLabeler, image: np.ndarray, *, batch: int = 1, repeats:
     True
     """
     images = [image] * batch
-    net.call("probabilities", images)
+    return milliseconds(lambda: net.call("probabilities", images), repeats) / batch
+
+
+def milliseconds(work: Callable[[], object], repeats: int) -> float:
+    """Measure how long something takes: the median, after one run that is not counted.
+
+    Examples
+    --------
+    >>> milliseconds(lambda: None, 3) < 1
+    True
+    """
+    work()
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        net.call("probabilities", images)
+        work()
         seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds)) / batch * 1000
+    return float(np.median(seconds)) * 1000
 
 
 def measure(nets: Sequence[BackboneLabeler], image: np.ndarray) -> "pd.DataFrame":

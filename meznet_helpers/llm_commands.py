@@ -17,7 +17,7 @@ def label(args: argparse.Namespace) -> int:
     ----------
     args : Namespace
         images (list of str), endpoint, model, labels (str), prompt, record (str or None), workers
-        (int), timeout (float), json (bool).
+        (int), timeout (float), price (two floats), json (bool).
 
     Returns
     -------
@@ -33,7 +33,8 @@ def label(args: argparse.Namespace) -> int:
     from meznet_helpers.llm.endpoint import Endpoint
 
     endpoint = Endpoint(args.endpoint, timeout=args.timeout)
-    how = {"recording": args.record, "workers": args.workers, "prompt": args.prompt or PROMPT}
+    how = {"recording": args.record, "workers": args.workers, "price": tuple(args.price)}
+    how["prompt"] = args.prompt or PROMPT
     net = LlmLabeler(endpoint, args.model, read_labels(args.labels), **how)
     images = commands.read(args.images)
     if not len(images):

@@ -6,25 +6,38 @@ without having any. The images are split once, half of each class: what is learn
 """
 
 import functools
-import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers import labels, profile, spell, store
+from meznet_helpers import labels, profile
 from meznet_helpers.axes import positions
 from meznet_helpers.backbones import backbone
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, read_many
-from meznet_helpers.labelers import labeler
 from meznet_helpers.predictions import Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Condition of `spell.CONDITIONS` -> folder of its tables.
-FOLDERS = {"own, bilinear": "own", "caffe, nearest": "spelled"}
+#: Condition of `spell.CONDITIONS`, or what stands beside the nets -> folder of its tables.
+FOLDERS = {"own, bilinear": "own", "caffe, nearest": "spelled", "later chapters": "later"}
+
+#: Labelers of later chapters -> the assets that they are made of.
+LATER = {
+    "clip/zero-shot@tiny": ("models/clip/model.safetensors",),
+    "clip/tuned@tiny-photographs": (
+        "models/clip/model.safetensors",
+        "models/clip-tuned-photographs/head.safetensors",
+    ),
+    "prototypes/photographs@tiny": (
+        "timm/regnetx_002@tiny",
+        "models/prototypes/photographs.safetensors",
+    ),
+    "llm/captioner@tiny": ("models/captioner/model.safetensors",),
+}
 
 
 def read(folder: str | Path) -> tuple[Images, np.ndarray]:
@@ -102,7 +115,7 @@ def models(condition: str = "own, bilinear") -> list[str]:
 
     Parameters
     ----------
-    condition : {"own, bilinear", "caffe, nearest"}
+    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
         As in `table`. The spell was cast on Keras' nets alone.
 
     Examples
@@ -141,7 +154,8 @@ def file(model: str, condition: str) -> Path:
     >>> file("keras/MobileNet@tiny", "own, bilinear").name
     'MobileNet.safetensors.gz'
     """
-    return folder() / FOLDERS[condition] / f"{backbone(model).application}.safetensors.gz"
+    name = re.sub(r"\W+", "-", model) if model in LATER else backbone(model).application
+    return folder() / FOLDERS[condition] / f"{name}.safetensors.gz"
 
 
 def table(model: str, condition: str = "own, bilinear") -> Predictions:
@@ -151,8 +165,8 @@ def table(model: str, condition: str = "own, bilinear") -> Predictions:
     ----------
     model : str
         One of `models`.
-    condition : {"own, bilinear", "caffe, nearest"}
-        With its own preprocessing, or under the spell.
+    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
+        With its own preprocessing, or under the spell; or one of `LATER`.
 
     Returns
     -------
@@ -177,13 +191,13 @@ def table(model: str, condition: str = "own, bilinear") -> Predictions:
 def tables(
     part: str | None = None, condition: str = "own, bilinear"
 ) -> tuple[Predictions, np.ndarray]:
-    """Load what all nets say, and the truth.
+    """Load what all models of a condition say, and the truth.
 
     Parameters
     ----------
     part : {"fit", "judge"}, optional
         Half of the images; all of them by default.
-    condition : {"own, bilinear", "caffe, nearest"}
+    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
         As in `table`.
 
     Returns
@@ -211,89 +225,3 @@ def tables(
         rows = rows[rows["part"] == part]
         predictions = predictions.select(images=rows.index)
     return predictions, predictions.labels.indices(rows["label_id"])
-
-
-def recompute(images: Images, model: str, condition: str = "own, bilinear") -> Predictions:
-    """Label the images anew, as `table` has them.
-
-    Parameters
-    ----------
-    images : Images
-        From `read`.
-    model, condition : str
-        As in `table`.
-
-    Returns
-    -------
-    Predictions
-
-    Examples
-    --------
-    >>> recompute(Images([np.zeros((64, 64, 3), np.uint8)], ["a"]), "keras/MobileNet@tiny")
-    Predictions(1 model x 1 image x 200 labels: keras/MobileNet@tiny)
-    """
-    net = labeler(model, **spell.CONDITIONS[condition])
-    return net.predict(images, batch_size=250, progress=True)
-
-
-def compare(images: Images) -> "pd.DataFrame":
-    """Label the images anew and compare with the tables.
-
-    Parameters
-    ----------
-    images : Images
-        All of them, from `read`.
-
-    Returns
-    -------
-    DataFrame
-        One row for each table: `model`, `condition`, `n`, `furthest` (largest difference of two
-        probabilities), `same` (share of images with the same first label), `agree`.
-    """
-    import pandas as pd
-
-    rows, place = [], {name: at for at, name in enumerate(images.names)}
-    for source in sources().itertuples():
-        stored = table(source.model, source.condition)
-        if missing := [name for name in stored.images if name not in place]:
-            raise MeznetError(f"{missing[0]} is missing; name the whole of tiny-imagenet-200.")
-        chosen = Images([images[place[name]] for name in stored.images], stored.images)
-        anew = recompute(chosen, source.model, source.condition)
-        furthest = float(np.abs(anew.probs - stored.probs).max())
-        same = float((anew.probs.argmax(-1) == stored.probs.argmax(-1)).mean())
-        rows.append(
-            {
-                "model": source.model,
-                "condition": source.condition,
-                "n": len(chosen),
-                "furthest": furthest,
-                "same": same,
-                "agree": furthest < 0.005 and same > 0.998,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def digest(images: Images) -> str:
-    """Return the sha256 of the pixels of all images, in order.
-
-    Examples
-    --------
-    >>> digest(Images([np.zeros((1, 1, 3), np.uint8)], ["a"]))[:8]
-    '709e80c8'
-    """
-    found = hashlib.sha256()
-    for image in images.arrays:
-        found.update(image)
-    return found.hexdigest()
-
-
-def weights_digest(model: str) -> str:
-    """Return the sha256 of a net's weights, as the manifest has it.
-
-    Examples
-    --------
-    >>> len(weights_digest("keras/MobileNet@tiny"))
-    64
-    """
-    return store.manifest()[model].hash.removeprefix("sha256:")

@@ -70,6 +70,7 @@ LAYERS = (
     {"benchmark", "benchmark_worker", "clip_study", "cost", "onnx_export", "spell"},
     {"approximate_search", "prototype_study"},
     {"validation"},
+    {"leaderboard", "relabeling"},
     {"plots", "tables"},
     {"site", "ui", "doctor"},
     {"commands"},

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meznet_helpers import cli
+from meznet_helpers import cli, ensemble
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.llm import AGAIN, LlmLabeler
+from meznet_helpers.labelers.judge import EndpointJudge
+from meznet_helpers.labelers.llm import LlmLabeler
+from meznet_helpers.labels import from_names
 from meznet_helpers.labelspace import LabelSpace
-from meznet_helpers.llm import recording
+from meznet_helpers.llm import exhibit, judging, recording
 from meznet_helpers.llm.answers import Answer, Reader
+from meznet_helpers.llm.asking import AGAIN, Asker
 from meznet_helpers.llm.endpoint import Endpoint
+from meznet_helpers.llm.exhibit import Capture
 from meznet_helpers.llm.recording import Recording, Reply
 from meznet_helpers.llm.request import Request, png
+from meznet_helpers.predictions import Predictions
 
 PETS = LabelSpace(
     "pets", ["cat", "dog", "hot-dog"], ["cat", "dog", "hot dog"],
@@ -71,6 +76,13 @@ class Handler(BaseHTTPRequestHandler):
             with server.lock:
                 server.at_once -= 1
 
+    def judged(self, question: str, model: str) -> str:
+        """Choose the label whose first percent is largest; say its number, or its name."""
+        rows = [line for line in question.splitlines() if line[:1].isdigit()]
+        best = max(rows, key=lambda row: int(row.rsplit(": ", 1)[1].split()[0]))
+        number, name = best.split(":")[0].split(". ")
+        return {"namer": f"It is {name}.", "doubter": "none of these"}.get(model, number)
+
     def reply(self, body: dict, model: str) -> None:
         content = body["messages"][0]["content"]
         said = "dog"
@@ -78,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             url = content[1]["image_url"]["url"]
             picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1])))
             said = "cat" if picture.getpixel((0, 0))[0] > 100 else "dog"
+        elif "percent that each net gives" in content:
+            said = self.judged(content, model)
         again = AGAIN in json.dumps(body, ensure_ascii=False).replace("\\n", "\n")
         if model == "slow":
             time.sleep(5)
@@ -203,7 +217,7 @@ def test_an_answer_off_the_list_is_asked_for_once_more(server):
 
 @pytest.mark.parametrize(
     ("model", "how"),
-    [("silent", "empty"), ("endless", "several"), ("evil", "inside")],
+    [("silent", "empty"), ("endless", "cut off"), ("evil", "inside")],
 )
 def test_odd_answers_are_only_text(server, model, how):
     row = labeler(server, model).ask([RED]).iloc[0]
@@ -258,6 +272,74 @@ def test_a_few_at_a_time(server):
     found = labeler(server, "busy", workers=3).ask(pictures)
     assert found["image"].tolist() == [f"image {each}" for each in range(1, 13)] or len(found) == 12
     assert server.most == 3
+
+
+# ---- a judge that does not see the picture
+
+
+@pytest.fixture
+def nets():
+    """Three nets about nine pictures."""
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(6), (3, 9)).astype(np.float32)
+    names = ["owl", "cat", "zebra", "dog", "ant", "bee"]
+    return Predictions(probs, ["a", "b", "c"], [f"{at}.jpg" for at in range(9)], from_names(names))
+
+
+@pytest.mark.parametrize("model", ["judge", "namer"])
+def test_a_judge_behind_a_server(server, nets, model):
+    """It is told names and percents, no picture and no file; what it picks gets their mass."""
+    judge = EndpointJudge(Asker(server.v1, model), k=3)
+    chosen = judging.candidates(nets, 3)
+    picks = np.rint(100 * np.take_along_axis(nets.probs[0], chosen, 1)).argmax(1)
+    table = judge.ask(nets, chosen)
+    assert table["label_id"].tolist() == [str(1 + pick) for pick in picks]
+    names = [nets.labels.names[row[pick]] for row, pick in zip(chosen, picks, strict=True)]
+    assert table["label"].tolist() == names and (table["tries"] == 1).all()
+    given = np.eye(3)[picks]
+    np.testing.assert_allclose(judge(nets), judging.dealt(nets, chosen, given), atol=1e-6)
+    for body in server.asked:
+        assert isinstance(body["messages"][0]["content"], str)
+        assert "jpg" not in json.dumps(body) and "base64" not in json.dumps(body)
+        enum = body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
+        assert enum == ["1", "2", "3"]
+
+
+def test_a_judge_without_an_answer_changes_nothing(server, nets):
+    judge = EndpointJudge(Asker(server.v1, "doubter"), k=3)
+    np.testing.assert_allclose(judge(nets), ensemble.soft(nets.probs), atol=1e-6)
+    assert (judge.ask(nets, judging.candidates(nets, 3))["how"] == "other").all()
+    with pytest.raises(MeznetError, match="failed: "):
+        EndpointJudge(Asker(server.v1, "broken"))(nets)
+
+
+# ---- the exhibit's question
+
+
+def test_the_exhibits_question_holds_a_path_and_no_picture():
+    """Over HTTP, with the client that asks all questions; ours holds the picture and no path."""
+    with Capture() as capture:
+        said = Endpoint(capture.url).ask(Request("mistral", exhibit.prompt())).text
+        LlmLabeler(capture.url, "eyes", PETS).ask([RED])
+    blind, seeing = capture.bodies[:2]
+    assert said == "The main object in the image is an elephant."
+    assert b"elephant.jpg" in blind and exhibit.pictures(blind) == []
+    (picture,) = exhibit.pictures(seeing)
+    np.testing.assert_array_equal(picture, RED)
+    assert b"image 1" not in seeing and b".jpg" not in seeing
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("C:\\pictures\\red_panda.JPG", "a red panda"),
+        ("/home/me/owl.png", "an owl"),
+        ("mug.webp", "a mug"),
+    ],
+)
+def test_the_parrot_follows_the_name(path, word):
+    assert exhibit.parrot(exhibit.prompt(path)) == f"The main object in the image is {word}."
+    assert exhibit.parrot("Is it an owl?") == "I cannot see an image."
 
 
 # ---- record and replay
@@ -324,6 +406,8 @@ def test_the_command(server, tmp_path, capsys):
         (["--model", "nothing"], "has no model"),
         (["--labels", str(tmp_path / "none.txt")], "can't be read"),
         (["--endpoint", "http://127.0.0.1:9/v1"], "no server answers"),
+        (["--timeout", "0"], "timeout is 0; it must be above 0"),
+        (["--workers", "0"], "workers is 0; it must be 1 or more"),
         (["--labels", str(tmp_path / "red.png")], "is no UTF-8 text"),
     ):
         assert cli.main(["llm", "label", str(tmp_path / "red.png"), *options, *changed]) == 2

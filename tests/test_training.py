@@ -117,7 +117,8 @@ def test_rates_warm_up_and_fall_as_a_cosine(training, monkeypatch):
 
 def test_recipes(training):
     for net in training.recipes().values():
-        assert 0 <= net.small < net.epochs and net.framework in {"keras", "timm", "transformers"}
+        assert 0 <= net.small < net.epochs
+        assert net.framework in {"keras", "timm", "transformers", "transformers-blip"}
         if net.framework == "keras":
             assert net.mode in MODES and f"keras/{net.application}@imagenet" in registry()
         assert net.epochs > 0 and net.size % 32 == 0 and 0 < net.area <= 1

@@ -73,6 +73,77 @@ print(json.dumps(resumed({script}.{kind}, {name!r}, folder)))
     assert losses[-1] < losses[0]
 
 
+def test_a_captioner_learns_and_goes_on_where_it_was(tmp_path, fresh_python):
+    """As a CLIP; and the decoder alone, from towers whose words were others."""
+    code = f"""
+import train_captioner
+folder = Path({str(tmp_path)!r})
+kind, plain = train_captioner.CaptionerRun, recipe
+losses = resumed(kind, "captioner-towers", folder)
+first = kind(plain("captioner-towers"), folder / "one" / "captioner-towers.safetensors", 0)
+second = kind(plain("captioner"), folder / "one" / "captioner.safetensors", 5)
+changed = {{name: not torch.equal(weight, first.weights()[name])
+           for name, weight in second.weights().items()}}
+learned = set(second.parameters())
+second.epoch(x, y, np.arange(96), 0)
+still = all(torch.equal(second.weights()[name], first.weights()[name])
+            for name in first.weights() if name.startswith("vision_model"))
+print(json.dumps([losses, sorted(name for name in changed if changed[name]),
+                  any(name.startswith("vision_model") for name in learned), still]))
+"""
+    losses, changed, sees, still = json.loads(fresh_python(START + code).splitlines()[-1])
+    assert losses[-1] < losses[0] and not sees and still
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in changed} <= {
+        "word_embeddings", "predictions",
+    }  # fmt: skip
+    assert changed
+
+
+def test_a_captioner_is_judged_by_what_follows_its_prompt(tmp_path, fresh_python):
+    """The loss of a pair is that of the tokens behind the prompt; names are weighed by it."""
+    code = f"""
+import train_captioner
+from meznet_helpers import labels
+run = train_captioner.CaptionerRun(recipe("captioner-towers"), Path({str(tmp_path)!r}) / "a", 0)
+pixels = torch.from_numpy(x[:2]).permute(0, 3, 1, 2).float()
+with torch.inference_mode():
+    seen = run.seen(pixels)
+    pair = ("a photo of", "a photo of a school bus")
+    found = run.losses(seen[:1], **run.encoded([pair])).item()
+    ids = run.tokens(pair[1], return_tensors="pt").input_ids
+    logp = run.model.text_decoder(ids, encoder_hidden_states=seen[:1]).logits.log_softmax(-1)
+    wanted = -sum(logp[0, at, ids[0, at + 1]].item() for at in range(3, ids.shape[1] - 1))
+    weighed = run.logits(pixels, False)
+at = labels.tiny_imagenet().names.index("school bus")
+print(json.dumps([found, wanted, weighed.shape, -weighed[0, at].item()]))
+"""
+    found, wanted, shape, weighed = json.loads(fresh_python(START + code).splitlines()[-1])
+    assert found == pytest.approx(wanted, rel=1e-4) == weighed and shape == [2, 200]
+
+
+def test_sentences(fresh_python):
+    """A text begins with its prompt; a class is called by its own words or its kind."""
+    code = """
+import sentences, wordlist
+from meznet_helpers import labels
+photos, space, rng = sentences.photographs(), labels.tiny_imagenet(), np.random.default_rng(3)
+which = np.repeat(np.arange(200), 20)
+pairs = photos.write(rng, which)
+wrong = [text for at, (_, text) in zip(which, pairs)
+         if not any(word in text for word in (*space.lemmas[at], *(k[at] for k in photos.kinds),
+                                              "photo"))]
+drawn = sentences.drawn().write(rng, np.arange(100))
+first, second = (wordlist.tokenizer(sentences.all_texts(), 48) for _ in range(2))
+unknown = [text for text in sentences.all_texts()
+           if first.unk_token_id in first(text)["input_ids"]]
+print(json.dumps([all(text.startswith(start) for start, text in pairs + drawn), wrong[:3],
+                  sorted({start for start, _ in pairs}), first.get_vocab() == second.get_vocab(),
+                  len(unknown)]))
+"""
+    begins, wrong, prompts, same, unknown = json.loads(fresh_python(START + code).splitlines()[-1])
+    assert begins and not wrong and len(prompts) == 4 and same and unknown == 0
+
+
 def test_a_run_keeps_its_tokenizer(tmp_path, fresh_python):
     """Made anew, it may number its pieces otherwise; a run reads the one that it began with."""
     code = f"""

@@ -50,10 +50,13 @@ animals. Flattened color pixels stand beside.
 |---|---|
 | `recipes.json` | how each net was trained last; `start`: the commit or recipe before |
 | `train_keras.py`, `train_timm.py`, `train_clip.py` | train one net; save and go on |
+| `train_captioner.py`, `sentences.py` | the same for the captioner; what it reads |
 | `training.py`, `drawings.py`, `captions.py`, `kinds.csv` | runs, pictures, words under them |
+| `wordlist.py` | a tokenizer of whole words |
 | `export_keras.py`, `export_timm.py`, `export_clip.py` | turn a finished run into a folder here |
-| `exporting.py` | what they share |
-| `tune_clip.py` | tunes the small CLIP: `clip-tuned/` |
+| `export_captioner.py`, `exporting.py` | the same for the captioner; what they share |
+| `tune_clip.py` | tunes the small CLIP: `clip-tuned/`, `clip-tuned-photographs/` |
+| `train_judge.py` | trains the judge that reads nets' predictions: `judge/` |
 | `make_indexes.py` | makes two indexes of prototypes: `prototypes/` |
 | `make_readme.py` | writes this page |
 

@@ -3,7 +3,8 @@
     python data/validation/make_tables.py --images tiny-imagenet-200
 
 `--images` is the unpacked data set (val/images, val/val_annotations.txt). `images.csv.gz` splits
-the images, `own/` and `spelled/` hold the predictions, `sources.csv` says what they were made from.
+the images; `own/`, `spelled/` and `later/` hold the predictions, one folder for each condition;
+`sources.csv` says what they were made from.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meznet_helpers import evaluate, spell, validation
+from meznet_helpers import evaluate, relabeling, spell, validation
 from meznet_helpers.images import Images
 from meznet_helpers.labels import tiny_imagenet
 from meznet_helpers.published import tiny_nets
@@ -50,37 +51,61 @@ def coarse(probs: np.ndarray) -> np.ndarray:
     return np.ldexp(np.rint(np.ldexp(significand, digits)), exponent - digits)
 
 
-def main() -> None:
-    """Split the images, label them under both conditions, and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    images, truth = validation.read(parser.parse_args().images)
-    write_split(images, truth)
+def places_of(condition: str, images: Images) -> np.ndarray:
+    """Return which images are labeled under a condition."""
+    if condition != "caffe, nearest":
+        return np.arange(len(images))
     judging = np.flatnonzero(validation.split()["part"] == "judge")
     exhibited = np.isin(np.array(images.names)[judging], spell.exhibit_images()["image"])
-    judging = judging[np.argsort(~exhibited, kind="stable")][:SPELLED]
-    chosen = {"own, bilinear": np.arange(len(truth)), "caffe, nearest": np.sort(judging)}
+    return np.sort(judging[np.argsort(~exhibited, kind="stable")][:SPELLED])
+
+
+def models_of(condition: str) -> list[str]:
+    """Return which models label them."""
+    if condition == "later chapters":
+        return list(validation.LATER)
+    nets = tiny_nets()["model"].tolist()
+    spelled = condition == "caffe, nearest"  # the exhibit cast its spell on Keras' nets
+    return [net for net in nets if net.startswith("keras/") or not spelled]
+
+
+def make(model: str, condition: str, images: Images, truth: np.ndarray) -> dict[str, object]:
+    """Label the images, write the table, and return its row of `sources.csv`."""
+    predictions = relabeling.recompute(images, model, condition)
+    rounded = replace(predictions, probs=coarse(predictions.probs))
+    rounded.save(validation.file(model, condition), half=True)
+    ranks = evaluate.rank_of_truth(predictions.probs, truth)
+    return {
+        "model": model,
+        "condition": condition,
+        "n": len(images),
+        "hits": int(evaluate.hits(ranks, 1).sum()),
+        "weights": relabeling.weights_digest(model),
+        "images": relabeling.digest(images),
+    }
+
+
+def main() -> None:
+    """Split the images, label them under the conditions, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
+    parser.add_argument(
+        "--condition", choices=validation.FOLDERS, action="append", help="all by default"
+    )
+    args = parser.parse_args()
+    images, truth = validation.read(args.images)
+    write_split(images, truth)
+    conditions = args.condition or list(validation.FOLDERS)
     rows = []
-    for condition, places in chosen.items():
+    for condition in conditions:
+        (validation.folder() / validation.FOLDERS[condition]).mkdir(exist_ok=True)
+        places = places_of(condition, images)
         some = Images([images[at] for at in places], [images.names[at] for at in places])
-        for model in tiny_nets()["model"]:
-            if condition != "own, bilinear" and not model.startswith("keras/"):
-                continue  # the exhibit cast its spell on Keras' nets
-            predictions = validation.recompute(some, model, condition)
-            rounded = replace(predictions, probs=coarse(predictions.probs))
-            rounded.save(validation.file(model, condition), half=True)
-            ranks = evaluate.rank_of_truth(predictions.probs, truth[places])
-            rows.append(
-                {
-                    "model": model,
-                    "condition": condition,
-                    "n": len(places),
-                    "hits": int(evaluate.hits(ranks, 1).sum()),
-                    "weights": validation.weights_digest(model),
-                    "images": validation.digest(some),
-                }
-            )
-    pd.DataFrame(rows).to_csv(validation.folder() / "sources.csv", index=False, lineterminator="\n")
+        rows += [make(model, condition, some, truth[places]) for model in models_of(condition)]
+    table = pd.DataFrame(rows)
+    if args.condition:
+        table = pd.concat([validation.sources().query("condition not in @conditions"), table])
+    table.to_csv(validation.folder() / "sources.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from meznet_helpers.dataset import Dataset
 from meznet_helpers.finetune.clip import Tuned
 from meznet_helpers.intervals import wilson
 from meznet_helpers.labelers import checkpoint as checkpoints
-from meznet_helpers.labelers import clip
+from meznet_helpers.labelers import clip, pretrained
 from meznet_helpers.labelers import tuned as folders
 
 CARD = """# A tuned CLIP
@@ -30,16 +30,20 @@ Tells {labels} apart. `meznet clip label IMAGES... --model FOLDER` uses it.
 
 Accuracies with 95 % Wilson intervals. The validation pictures chose the epoch, so their figures
 are a little too high; test pictures, if there are any, chose nothing.
-
-## Confusion on {last}
-
-| right label | {heads} |
-|---|{dashes}
 {confusion}
-
 Limits: it always answers with one of its {n} labels, whatever it is shown. Do not use it for
 anything that matters.
 """
+
+CONFUSION = """
+## Confusion on the {last} pictures
+
+| right label | {heads} |
+|---|{dashes}
+{rows}
+"""
+
+FEW = 20  # labels of which a table of confusions, and all their names, can be read
 
 METHODS = {
     "probe": "probe: the classifier alone",
@@ -60,8 +64,8 @@ def measure(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
     -------
     dict
         `n`; `accuracy` and its 95 % Wilson interval, `low` and `high`; `balanced`, the mean of the
-        labels' own accuracies, of those that there are images of; `confusion`, a list for each
-        right label of how often each label was given.
+        labels' own accuracies, of those that there are images of; and for up to 20 labels
+        `confusion`, a list for each right label of how often each label was given.
 
     Examples
     --------
@@ -75,13 +79,14 @@ def measure(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
     there = counts.sum(1) > 0
     right, n = int(np.trace(counts)), int(counts.sum())
     low, high = wilson(right, n)
+    table = {"confusion": counts.tolist()} if probs.shape[1] <= FEW else {}
     return {
         "n": n,
         "accuracy": right / n,
         "low": float(low),
         "high": float(high),
         "balanced": float((np.diag(counts)[there] / counts[there].sum(1)).mean()),
-        "confusion": counts.tolist(),
+        **table,
     }
 
 
@@ -137,7 +142,7 @@ def _save_clip(tuned: Tuned, folder: Path) -> None:
     net = tuned.net.net
     model.vision_model.load_state_dict(net.vision_model.state_dict())
     model.visual_projection.load_state_dict(net.visual_projection.state_dict())
-    with checkpoints.quiet():
+    with pretrained.quiet():
         model.save_pretrained(folder)
         CLIPProcessor(found.processor, found.tokenizer).save_pretrained(folder)
 
@@ -145,33 +150,38 @@ def _save_clip(tuned: Tuned, folder: Path) -> None:
 def _card(tuned: Tuned, train: Dataset, metrics: dict[str, dict]) -> str:
     """Write the card; names of labels are the user's, so bars in them are escaped."""
     names = [name.replace("|", "\\|") for name in tuned.labels.names]
-    last, judged = list(metrics.items())[-1]
     history = tuned.history
     rows = [
         f"| {name} pictures | {one['accuracy']:.1%} ({one['low']:.1%} to {one['high']:.1%}, "
         f"n = {one['n']:,}); balanced {one['balanced']:.1%} |"
         for name, one in metrics.items()
     ]
-    confusion = [
-        f"| {name} | {' | '.join(map(str, row))} |"
-        for name, row in zip(names, judged["confusion"], strict=True)
-    ]
     recipe = dataclasses.asdict(tuned.recipe)
-    counts = zip(names, train.counts(), strict=True)
+    few, counts = len(names) <= FEW, train.counts()
+    each = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
     return CARD.format(
-        labels=", ".join(names),
+        labels=", ".join(names) if few else f"{len(names)} labels of {tuned.labels.name}",
         base=tuned.source,
         method=METHODS.get(tuned.method.partition(",")[0], tuned.method),
         train=len(train),
-        counts=", ".join(f"{count} {name}" for name, count in counts),
+        counts=each if few else f"{counts.min()} to {counts.max()} of each label",
         recipe=", ".join(f"{key} {value}" for key, value in recipe.items()),
         best=int(history.loc[history["best"], "epoch"].iloc[0]),
         epochs=len(history),
         seconds=history["seconds"].sum(),
         rows="\n".join(rows),
-        last=f"the {last} pictures",
+        confusion=_confusion(names, metrics) if few else "",
+        n=len(names),
+    )
+
+
+def _confusion(names: list[str], metrics: dict[str, dict]) -> str:
+    """Write the confusions on the last pictures that it was measured on."""
+    last, judged = list(metrics.items())[-1]
+    rows = zip(names, judged["confusion"], strict=True)
+    return CONFUSION.format(
+        last=last,
         heads=" | ".join(names),
         dashes="---|" * len(names),
-        confusion="\n".join(confusion),
-        n=len(names),
+        rows="\n".join(f"| {name} | {' | '.join(map(str, row))} |" for name, row in rows),
     )

@@ -15,42 +15,25 @@ from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
 
 
-class Labeler(ABC):
-    """Anything that labels images.
+class Served:
+    """What may work in a process of its own, because it needs a framework.
 
-    A labeler has a `name`, a label space `labels`, and the method `probabilities`; `predict`
-    does the rest: reading, batching, progress, names. One with a `framework` also has a `recipe`:
-    a process that another framework lives in hands it to a worker process.
+    One with a `framework` also has a `recipe`: a process that another framework lives in hands it
+    to a worker process.
 
     Attributes
     ----------
     name : str
-    labels : LabelSpace
     framework : str or None
-        What `probabilities` imports: ``"tensorflow"``, ``"torch"``, or nothing of the kind.
+        What its work imports: ``"tensorflow"``, ``"torch"``, or nothing of the kind.
     """
 
     name: str
-    labels: LabelSpace
     framework: str | None = None
     _worker: Any = None
 
-    @abstractmethod
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch.
-
-        Parameters
-        ----------
-        images : list of ndarray, each (height, width, 3), uint8
-
-        Returns
-        -------
-        ndarray, shape (images, labels), float32
-            Each row sums to 1.
-        """
-
     def recipe(self) -> dict[str, Any]:
-        """Return what `from_recipe` makes this labeler of again, for JSON.
+        """Return what `from_recipe` makes this of again, for JSON.
 
         Returns
         -------
@@ -59,7 +42,7 @@ class Labeler(ABC):
         Raises
         ------
         MeznetError
-            If the labeler has no recipe and so can't work in another process.
+            If it has no recipe and so can't work in another process.
         """
         raise MeznetError(
             f"{self.name} needs {self.framework}, but this process runs another framework and "
@@ -68,21 +51,17 @@ class Labeler(ABC):
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
-        """Make a labeler of the recipe of another one."""
+        """Make one of the recipe of another."""
         return cls(**recipe)
 
     def release(self) -> None:
-        """Free the memory that labeling took, and end the worker process if there is one.
+        """Free the memory that the work took, and end the worker process if there is one.
 
-        The next prediction loads it all again.
+        The next call loads it all again.
         """
         if self._worker is not None:
             self._worker.end()
             self._worker = None
-
-    def serve(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch here, or in a worker process; see `call`."""
-        return self.call("probabilities", images)
 
     def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
         """Call a method here, or in a worker process if another framework lives here.
@@ -90,10 +69,9 @@ class Labeler(ABC):
         Parameters
         ----------
         method : str
-            ``"probabilities"``, ``"features"``, ``"seen"``, ``"weights_digest"`` or
-            ``"parameters"``.
+            Such as ``"probabilities"``; it returns an ndarray.
         *given : sequence of ndarray or Path
-            Its images, if it takes any.
+            Its images or other arrays, if it takes any.
         **settings
             Its other arguments, for JSON.
 
@@ -113,6 +91,38 @@ class Labeler(ABC):
 
             self._worker = Worker(self)
         return self._worker.call(method, *given, **settings)
+
+
+class Labeler(Served, ABC):
+    """Anything that labels images.
+
+    A labeler has a `name`, a label space `labels`, and the method `probabilities`; `predict`
+    does the rest: reading, batching, progress, names.
+
+    Attributes
+    ----------
+    labels : LabelSpace
+    """
+
+    labels: LabelSpace
+
+    @abstractmethod
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch.
+
+        Parameters
+        ----------
+        images : list of ndarray, each (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (images, labels), float32
+            Each row sums to 1.
+        """
+
+    def serve(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch here, or in a worker process; see `call`."""
+        return self.call("probabilities", images)
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images.

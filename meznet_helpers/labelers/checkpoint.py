@@ -1,17 +1,16 @@
 """CLIP checkpoints: found, checked, and loaded with the tokenizer and processor of each."""
 
-import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from meznet_helpers import profile, store
+from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers import pretrained
 
 #: Short names of checkpoints: the one of this repository, and the one its readers know.
 CHECKPOINTS = {"tiny": "models/clip/model.safetensors", "openai": "openai/clip-vit-base-patch32"}
@@ -131,29 +130,17 @@ def load(name: str) -> Checkpoint:
         If there is no such checkpoint, a file of it is missing or of another shape, it can't be
         downloaded, or its activation is not the one it was trained with.
     """
-    import torch
     from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
 
     source = find(name)
-    kind = {"local_files_only": isinstance(source, Path) or profile.offline()}
-    with quiet(), _told(name):
-        check(name, CLIPConfig.get_config_dict(source, **kind)[0])
-        model, report = CLIPModel.from_pretrained(
-            source,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # they are reported
-            output_loading_info=True,
-            **kind,
+    with pretrained.quiet(), pretrained.told(name):
+        check(name, CLIPConfig.get_config_dict(source, **pretrained.where(source))[0])
+        model = pretrained.weights(CLIPModel, source, name)
+        tokenizer = AutoTokenizer.from_pretrained(source, **pretrained.where(source))
+        processor = AutoImageProcessor.from_pretrained(
+            source, backend="pil", **pretrained.where(source)
         )
-        for problem in ("missing_keys", "mismatched_keys"):
-            for key in sorted(map(str, report[problem])):
-                raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
-        tokenizer = AutoTokenizer.from_pretrained(source, **kind)
-        processor = AutoImageProcessor.from_pretrained(source, backend="pil", **kind)
-    model.requires_grad_(False)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Checkpoint(name, model.eval().to(device), tokenizer, processor)
+    return Checkpoint(name, model, tokenizer, processor)
 
 
 def default() -> str:
@@ -180,18 +167,7 @@ def find(name: str) -> Path | str:
     >>> find("tiny").name, find("openai")
     ('clip', 'openai/clip-vit-base-patch32')
     """
-    source = CHECKPOINTS.get(name, name)
-    if name == "tiny":
-        return store.resolve(source).parent
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if source.count("/") != 1 or source.startswith((".", "~", "/")):
-        raise MeznetError(
-            f'"{name}" is no CLIP checkpoint: neither {" nor ".join(CHECKPOINTS)}, nor a folder, '
-            'nor a name of the hub such as "openai/clip-vit-base-patch32".'
-        )
-    return source
+    return pretrained.find(name, CHECKPOINTS, "CLIP checkpoint")
 
 
 def check(name: str, config: dict[str, Any]) -> None:
@@ -232,37 +208,3 @@ trained with quick_gelu, but its config.json says gelu; under that it labels wro
                     f"{name} comes from {source}, which was trained with {right}, but its "
                     f"config.json says {text}; under that it labels wrongly."
                 )
-
-
-@contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Turn the errors of transformers, the hub and safetensors into one sentence."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
-        if profile.offline() and not Path(name).is_dir():
-            raise MeznetError(
-                f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
-                "download it once."
-            ) from error
-        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        raise MeznetError(f"{name} can't be loaded: {why}.") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars and remarks away."""
-    from transformers.utils import logging
-
-    before, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with mock.patch.dict("os.environ", {"TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}):
-            yield
-    finally:
-        logging.set_verbosity(before)
-        if shown:
-            logging.enable_progress_bar()

@@ -128,8 +128,9 @@ class TunedLabeler(ClipLabeler):
     Parameters
     ----------
     folder : str or Path
-        As `meznet_helpers.labelers.tuned.write` leaves it; ``"tiny"`` for the one of this
-        repository, which tells animals from other things.
+        As `meznet_helpers.labelers.tuned.write` leaves it; of this repository ``"tiny"``, which
+        tells drawn animals from other things, and ``"tiny-photographs"``, which knows the 200
+        classes of Tiny-ImageNet.
     name : str, optional
         How predictions call it; ``clip/tuned@FOLDER`` by default.
 
@@ -150,7 +151,7 @@ class TunedLabeler(ClipLabeler):
         self.about = tuned.read(self.folder)
         self.labels = LabelSpace(**self.about["labels"])
         self.source = str(self.folder) if tuned.whole(self.folder) else self.about["base"]
-        self.name = name or f"clip/tuned@{folder if folder == 'tiny' else self.folder.name}"
+        self.name = name or f"clip/tuned@{folder if folder in tuned.BUNDLED else self.folder.name}"
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments; see `Labeler.recipe`."""

@@ -1,7 +1,7 @@
 """Ensembles as labelers: several nets label, one set of probabilities comes out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,20 @@ from meznet_helpers.predictions import Predictions
 
 
 class EnsembleLabeler(Labeler):
-    """Several labelers, combined by `meznet_helpers.ensemble.combine`.
+    """Several labelers, combined by `meznet_helpers.ensemble.combine`, or by a judge.
 
     Parameters
     ----------
     members : sequence of Labeler or str
         At least two, with different names and one label space. Frameworks may differ.
-    method : str
-        A key of `meznet_helpers.ensemble.METHODS`.
+    method : str or callable
+        A key of `meznet_helpers.ensemble.METHODS`; or what makes probabilities (images, labels)
+        of `Predictions` and has a `name`, such as `meznet_helpers.labelers.judge.LocalJudge`.
     weights : sequence of float, optional
         One for each member.
     name : str, optional
-        How predictions call it; ``ensemble/METHOD(MEMBER, MEMBER)`` by default.
+        How predictions call it; ``ensemble/METHOD(MEMBER, MEMBER)`` by default, and a judge's
+        name.
 
     Raises
     ------
@@ -44,7 +46,7 @@ class EnsembleLabeler(Labeler):
     def __init__(
         self,
         members: Sequence[Labeler | str],
-        method: str = "soft",
+        method: str | Callable[[Predictions], np.ndarray] = "soft",
         weights: Sequence[float] | None = None,
         name: str | None = None,
     ) -> None:
@@ -65,13 +67,19 @@ class EnsembleLabeler(Labeler):
                 )
         self.method = method
         self.weights = weights
-        self.name = name or f"ensemble/{method}({', '.join(names)})"
+        own = getattr(method, "name", None)
+        self.name = name or own or f"ensemble/{method}({', '.join(names)})"
+        if callable(method):
+            return
         even = np.full((1, len(self.labels)), 1 / len(self.labels), np.float32)
         self._combined([even] * len(names), ["image"])  # tries the method and the weights
 
     def _combined(self, probs: Sequence[np.ndarray], images: Sequence[str]) -> Predictions:
         """Combine the members' probabilities, each (images, labels)."""
         names = [member.name for member in self.members]
+        if callable(self.method):
+            found = self.method(Predictions(np.stack(probs), names, images, self.labels))
+            return Predictions(found[None], (self.name,), images, self.labels)
         options = {} if self.weights is None else {"weights": self.weights}
         together = Predictions(np.stack(probs), names, images, self.labels)
         try:
@@ -103,9 +111,10 @@ class EnsembleLabeler(Labeler):
         return self._combined(probs, images.names)
 
     def release(self) -> None:
-        """Release each member."""
-        for member in self.members:
-            member.release()
+        """Release each member, and a judge."""
+        for each in (*self.members, self.method):
+            if hasattr(each, "release"):
+                each.release()
 
 
 def parse(name: str) -> tuple[str, list[str]]:

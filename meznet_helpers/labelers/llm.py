@@ -1,7 +1,6 @@
 """Language models as labelers: they are shown the picture and asked for a label of a list."""
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,15 @@ import numpy as np
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers.base import Labeler, readable
 from meznet_helpers.labels import LabelSpace, from_names
-from meznet_helpers.llm.answers import Answer, Reader
+from meznet_helpers.llm.answers import Reader
+from meznet_helpers.llm.asking import WORKERS, Asker
 from meznet_helpers.llm.endpoint import Endpoint
-from meznet_helpers.llm.recording import Recording, Reply
 from meznet_helpers.llm.request import Request, png
-from meznet_helpers.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PROMPT = "What does the picture show? Answer with one of these labels and nothing else: {labels}."
-AGAIN = "\nYour answer was not one of the labels. Answer with exactly one of them."
-WORKERS = 4  # requests at a time
-COLUMNS = (
-    *("image", "label_id", "label", "how", "text", "tries"),
-    *("tokens_in", "tokens_out", "ms", "price", "error"),
-)
 
 
 class LlmLabeler(Labeler):
@@ -56,7 +48,7 @@ class LlmLabeler(Labeler):
     Raises
     ------
     MeznetError
-        If there are fewer than two labels, or `workers` is below 1.
+        If there are fewer than two labels, `workers` is below 1, or the recording is damaged.
 
     Examples
     --------
@@ -77,15 +69,14 @@ class LlmLabeler(Labeler):
         name: str | None = None,
     ) -> None:
         """Keep the arguments; nobody is asked yet."""
-        self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
         self.labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
-        if len(self.labels) < 2 or workers < 1:
+        if len(self.labels) < 2:
             raise MeznetError(
-                f"{len(self.labels)} labels and {workers} workers: it takes two labels or more, "
-                "and one worker."
+                f'"{self.labels.names[0]}" alone leaves no choice; give it two labels or more.'
             )
-        self.model, self.prompt, self.price, self.workers = model, prompt, price, workers
-        self.recording = None if recording is None else Recording(recording)
+        how = {"recording": recording, "workers": workers, "price": price}
+        self.asker = Asker(endpoint, model, **how)
+        self.prompt = prompt
         self.reader = Reader(self.labels)
         self.name = name or f"llm/{model}"
 
@@ -93,7 +84,7 @@ class LlmLabeler(Labeler):
         """Return what is asked about an image (height, width, 3), uint8."""
         names = self.labels.names
         prompt = self.prompt.replace("{labels}", ", ".join(names))
-        return Request(self.model, prompt, png(image), names)
+        return Request(self.asker.model, prompt, png(image), names)
 
     def ask(self, images: object, *, progress: bool = False) -> "pd.DataFrame":
         """Ask about images, a few at a time.
@@ -107,25 +98,17 @@ class LlmLabeler(Labeler):
         Returns
         -------
         DataFrame
-            One row for each image: `image`; `label_id` and `label`, empty off the list; `how` it
-            was understood, see `meznet_helpers.llm.answers.Answer`; the last answer's `text`;
-            `tries` (1 or 2), and over both of them `tokens_in`, `tokens_out`, `ms` and `price`;
-            `error`, empty unless the server failed at this image.
+            As `meznet_helpers.llm.asking.Asker.ask` returns it.
 
         Raises
         ------
         MeznetError
-            If it failed at all of them; the sentence is that of the first.
+            If the server failed at all of them; the sentence is that of the first.
         """
-        import pandas as pd
-
         images = readable(images)
-        with ThreadPoolExecutor(self.workers) as pool:
-            found: Iterable[dict] = pool.map(self._row, images.names, images.arrays)
-            rows = list(bar(found, total=len(images), label=self.name) if progress else found)
-        if rows and all(row["error"] for row in rows):
-            raise MeznetError(rows[0]["error"])
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return self.asker.ask(
+            images.names, lambda at: (self.question(images[at]), self.reader), progress=progress
+        )
 
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
@@ -136,34 +119,3 @@ class LlmLabeler(Labeler):
                     row[:] = 0
                     row[self.labels.index(label_id)] = 1
         return probs
-
-    def _row(self, name: str, image: np.ndarray) -> dict:
-        """Ask about one image, once more if the answer is off the list."""
-        row = dict.fromkeys(COLUMNS, "") | {"image": name, "tries": 0}
-        row |= dict.fromkeys(("tokens_in", "tokens_out"), 0) | {"ms": 0.0, "price": 0.0}
-        request, answer = self.question(image), Answer(None, "empty")
-        for prompt in (request.prompt, request.prompt + AGAIN):
-            try:
-                reply = self._reply(
-                    Request(request.model, prompt, request.picture, request.choices)
-                )
-            except MeznetError as error:
-                return row | {"error": str(error)}
-            answer = self.reader.read(reply.text)
-            row["tries"] += 1
-            for count in ("tokens_in", "tokens_out", "ms"):
-                row[count] += getattr(reply, count)
-            row |= {"text": reply.text, "how": answer.how}
-            if answer.position is not None:
-                break
-        row["price"] = (self.price[0] * row["tokens_in"] + self.price[1] * row["tokens_out"]) / 1e6
-        if answer.position is None:
-            return row
-        labels = self.labels
-        at = answer.position
-        return row | {"label_id": labels.ids[at], "label": labels.names[at]}
-
-    def _reply(self, request: Request) -> Reply:
-        if self.recording is None:
-            return self.endpoint.ask(request)
-        return self.recording.ask(request, self.endpoint.ask)

@@ -18,8 +18,9 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
         with ImageNet's labels, ``"timm/resnet18@imagenet"``, ``"torchvision/resnet18@imagenet"``;
         CLIP, ``"clip/zero-shot"`` or ``"clip/zero-shot@SOURCE"`` with the labels of
         `meznet_helpers.labelers.clip.ZeroShotLabeler`, ``"clip/tuned@FOLDER"``; an index of
-        prototypes, ``"prototypes/FILE"`` or ``"prototypes/animals@tiny"``;
-        or an ensemble of such names,
+        prototypes, ``"prototypes/FILE"`` or ``"prototypes/animals@tiny"``; a captioner,
+        ``"llm/captioner"`` or ``"llm/captioner@SOURCE"``; a judge of this repository's nets,
+        ``"llm/judge"`` or ``"llm/judge@SOURCE"``; or an ensemble of such names,
         ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
         profile chooses the weights.
     mode, interpolation : str, optional
@@ -59,6 +60,8 @@ def labeler(name: str, *, mode: str | None = None, interpolation: str | None = N
         return _clip(name, changes)
     if name.startswith("prototypes/"):
         return _prototypes(name, changes)
+    if name.startswith("llm/"):
+        return _llm(name, changes)
     if name.startswith(("timm/", "torchvision/")):
         tag = "" if "@" in name else "@tiny" if profile.active() == "tiny" else "@imagenet"
         if name + tag not in registry():
@@ -107,6 +110,27 @@ def _prototypes(name: str, changes: dict[str, str]) -> Labeler:
     for key in changes:
         raise MeznetError(f"{key} is for nets of the registry; {name} keeps that of its network.")
     return PrototypeLabeler(name.removeprefix("prototypes/"))
+
+
+def _llm(name: str, changes: dict[str, str]) -> Labeler:
+    """Make a captioner, or a judge of all the nets of this repository."""
+    kind, _, source = name.removeprefix("llm/").partition("@")
+    if kind not in ("captioner", "judge"):
+        raise MeznetError(
+            f'No labeler is called "{name}"; there are "llm/captioner", "llm/captioner@SOURCE", '
+            '"llm/judge" and "llm/judge@SOURCE". Models behind a server: meznet llm label.'
+        )
+    for key in changes:
+        raise MeznetError(f"{key} is for nets of the registry, not for {name}.")
+    if kind == "captioner":
+        from meznet_helpers.labelers.captioner import CaptionLabeler
+
+        return CaptionLabeler(source or None)
+    from meznet_helpers.labelers.ensemble import EnsembleLabeler
+    from meznet_helpers.labelers.judge import LocalJudge
+    from meznet_helpers.published import tiny_nets
+
+    return EnsembleLabeler(tiny_nets()["model"].tolist(), LocalJudge(source or "tiny"))
 
 
 def _published(name: str, changes: dict[str, str]) -> Labeler:

@@ -16,13 +16,15 @@ from meznet_helpers.errors import MeznetError
 
 KIND = "meznet-clip-1"
 ABOUT, HEAD = "meznet.json", "head.safetensors"
+#: The tuned CLIPs of this repository: drawn animals or not, and Tiny-ImageNet's photographs.
+BUNDLED = {"tiny": "clip-tuned", "tiny-photographs": "clip-tuned-photographs"}
 KEYS = {"base", "digest", "labels", "method", "metrics", "recipe"}
 
 
 def find(folder: str | Path) -> Path:
-    """Return the folder of a tuned CLIP; ``"tiny"`` stands for the one of this repository."""
-    if folder == "tiny":
-        return profile.data() / "models" / "clip-tuned"
+    """Return the folder of a tuned CLIP; `BUNDLED` names those of this repository."""
+    if folder in BUNDLED:
+        return profile.data() / "models" / BUNDLED[folder]
     return Path(folder).expanduser()
 
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers.base import Labeler
+from meznet_helpers.labelers.base import Served
 
 
 class Worker:
@@ -32,7 +32,7 @@ class Worker:
 
     Parameters
     ----------
-    labeler : Labeler
+    labeler : Served
         It is not used itself, but for its name, class and recipe.
 
     Raises
@@ -49,7 +49,7 @@ class Worker:
     >>> worker.end()
     """
 
-    def __init__(self, labeler: Labeler) -> None:
+    def __init__(self, labeler: Served) -> None:
         """Start the process; it loads the network when it gets the first images."""
         self.name = labeler.name
         kind, recipe = type(labeler), labeler.recipe()
@@ -161,7 +161,7 @@ def _receive(pipe: IO[bytes]) -> dict[str, np.ndarray] | None:
 
 
 @functools.cache
-def _made(about: str) -> Labeler:
+def _made(about: str) -> Served:
     """Make the labeler of the first frame."""
     found = json.loads(about)
     kind = getattr(importlib.import_module(found["module"]), found["kind"])

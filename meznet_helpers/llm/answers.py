@@ -23,7 +23,8 @@ class Answer:
         Of the label; None if the answer is off the list.
     how : str
         ``"id"``, ``"name"``, ``"synonym"`` or ``"inside"`` (one label alone stands in a longer
-        text); or why it is off the list: ``"empty"``, ``"several"`` labels, or ``"other"``.
+        text); or why it is off the list: ``"empty"``, ``"several"`` labels, ``"cut off"`` by the
+        server, or ``"other"``.
     """
 
     position: int | None

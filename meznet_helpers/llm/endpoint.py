@@ -23,6 +23,11 @@ class Endpoint:
     timeout : float
         Seconds for one answer.
 
+    Raises
+    ------
+    MeznetError
+        If the address does not begin with http, or the timeout is not above 0.
+
     Examples
     --------
     >>> Endpoint("http://127.0.0.1:9/v1").ask(Request("net", "What is it?"))
@@ -35,6 +40,8 @@ name another.
         """Keep the address; nobody is asked yet."""
         if not url.startswith(("http://", "https://")):
             raise MeznetError(f'the endpoint is "{url}"; it must begin with http:// or https://.')
+        if not 0 < timeout < float("inf"):
+            raise MeznetError(f"timeout is {timeout:g}; it must be above 0, in seconds.")
         self.url, self.timeout = url.rstrip("/"), timeout
         self._plain: set[str] = set()  # models that know no response format
 

@@ -9,6 +9,7 @@ from meznet_helpers.plots.benchmark import (
 )
 from meznet_helpers.plots.calibration import first_scores, pairs, reliability
 from meznet_helpers.plots.clip import by_prompt, interval_widths, price
+from meznet_helpers.plots.leaderboard import leaderboard
 from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
@@ -36,6 +37,7 @@ __all__ = [
     "images",
     "interval_widths",
     "layers",
+    "leaderboard",
     "learning_curve",
     "learning_curves",
     "lines",

@@ -5,6 +5,7 @@ from meznet_helpers.tables.base import plain
 from meznet_helpers.tables.benchmark import fine_tuned
 from meznet_helpers.tables.clip import measured, ticks, tuned
 from meznet_helpers.tables.labels import labels_beside
+from meznet_helpers.tables.leaderboard import leaderboard
 from meznet_helpers.tables.nets import cost, published
 from meznet_helpers.tables.probing import probed
 from meznet_helpers.tables.prototypes import partitions, with_intervals
@@ -16,6 +17,7 @@ __all__ = [
     "fine_tuned",
     "gains",
     "labels_beside",
+    "leaderboard",
     "measured",
     "partitions",
     "percent",

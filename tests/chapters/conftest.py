@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
+from meznet_helpers.site import builder, freshness
+from meznet_helpers.site.execute import Executed, execute
+
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS, MEGABYTES = 120, 3000  # two cores
+CACHE = ROOT / ".cache" / "site"
+AT_ONCE = 2
+SECONDS, MEGABYTES = 120, 3000  # on two cores, and here even beside another chapter
 
 
 def text_of(cell: nbformat.NotebookNode) -> str:
@@ -20,32 +28,49 @@ def text_of(cell: nbformat.NotebookNode) -> str:
     return "".join(parts).strip()
 
 
-@pytest.fixture(scope="module")
-def run_chapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], SimpleNamespace]:
-    """Run a chapter in a fresh kernel, with a last cell that prints some of its values as JSON.
+@pytest.fixture(scope="session")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Future[Executed], str]]]:
+    """Begin to run the chapters of all modules that are tested, two at a time, as `meznet site`.
 
-    Without that cell, what was executed is kept for the site's tests, which need not run it again.
+    A module's `CHAPTER` names its chapter, and its `PROBE` is a last cell that prints some values
+    as JSON. Without that cell, what was executed is kept for the site's tests.
     """
-    from meznet_helpers.site import builder, freshness
-    from meznet_helpers.site.execute import execute
+    modules = {getattr(item, "module", None) for item in request.session.items}
+    probes = {each.CHAPTER: each.PROBE for each in modules if hasattr(each, "CHAPTER")}
+    folder, stop = tmp_path_factory.mktemp("chapters"), threading.Event()
+    assets = freshness.assets(ROOT, CACHE / "assets.json")
+    keys = {
+        name: freshness.key(ROOT / "chapters" / f"{name}.ipynb", ROOT, assets_hash=assets)
+        for name in sorted(probes)
+    }
+    threads = max(1, (os.cpu_count() or 1) // min(AT_ONCE, len(probes)))
 
-    def run(name: str, probe: str) -> SimpleNamespace:
-        chapter = ROOT / "chapters" / f"{name}.ipynb"
-        notebook = nbformat.read(chapter, as_version=4)
-        notebook.cells.append(nbformat.v4.new_code_cell(probe, id="probe"))
-        path = tmp_path_factory.mktemp("chapters") / f"{name}.ipynb"
-        nbformat.write(notebook, path)
-        cache = ROOT / ".cache" / "site"
-        assets = freshness.assets(ROOT, cache / "assets.json")
-        key = freshness.key(chapter, ROOT, assets_hash=assets)
-        done = execute(path, root=ROOT)
-        values = SimpleNamespace(**json.loads(text_of(done.notebook.cells.pop())))
-        builder.keep(done, name, key, cache)
-        cells = {cell.id: cell for cell in done.notebook.cells}
-        cost = {"seconds": done.seconds, "peak_mb": done.peak_mb}
-        return SimpleNamespace(cells=cells, values=values, text_of=text_of, **cost)
+    def run(name: str) -> Executed:
+        notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(probes[name], id="probe"))
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+        return execute(folder / f"{name}.ipynb", root=ROOT, stop=stop, threads=threads)
 
-    return run
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = {name: pool.submit(run, name) for name in keys}
+        yield {name: (future, keys[name]) for name, future in waiting.items()}
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def chapter(request: pytest.FixtureRequest, runs: dict) -> SimpleNamespace:
+    """The module's chapter, run in a fresh kernel: its cells by id, its values, its cost."""
+    name = request.module.CHAPTER
+    future, key = runs[name]
+    done = future.result()
+    values = SimpleNamespace(**json.loads(text_of(done.notebook.cells.pop())))
+    builder.keep(done, name, key, CACHE)
+    cells = {cell.id: cell for cell in done.notebook.cells}
+    cost = {"seconds": done.seconds, "peak_mb": done.peak_mb}
+    return SimpleNamespace(cells=cells, values=values, text_of=text_of, **cost)
 
 
 @pytest.fixture(scope="session")

@@ -188,6 +188,7 @@ def test_the_checks_see_a_bad_notebook() -> None:
 
 # ---- chapter 1
 
+CHAPTER = "01-keras-applications"
 PROBE = """
 import json
 print(json.dumps({"results": results.to_dict("records"), "models": models.to_dict("records"),
@@ -202,12 +203,6 @@ def percent(text: str) -> float | None:
         return None
     number = float(text.rstrip("%M"))
     return round(number / 100, 4) if text.endswith("%") else number
-
-
-@pytest.fixture(scope="module")
-def first(run_chapter) -> SimpleNamespace:
-    """Chapter 1, run in a fresh kernel: its cells by id, its values, its cost."""
-    return run_chapter("01-keras-applications", PROBE)
 
 
 @pytest.fixture(scope="module")
@@ -229,49 +224,49 @@ def published() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_first_is_cheap(first: SimpleNamespace, cheap) -> None:
+def test_first_is_cheap(chapter: SimpleNamespace, cheap) -> None:
     """Two minutes and three gigabytes are enough."""
-    cheap(first)
+    cheap(chapter)
 
 
-def test_first_results(first: SimpleNamespace, ranks: dict) -> None:
+def test_first_results(chapter: SimpleNamespace, ranks: dict) -> None:
     """The results are the shares of first places in the stored ranks."""
-    nets = {net if "@" in net else f"{net}@tiny" for net in first.values.nets}
-    assert {row["model"] for row in first.values.results} >= nets
-    assert first.values.results
-    for row in first.values.results:
+    nets = {net if "@" in net else f"{net}@tiny" for net in chapter.values.nets}
+    assert {row["model"] for row in chapter.values.results} >= nets
+    assert chapter.values.results
+    for row in chapter.values.results:
         for condition in ("caffe, nearest", "own, bilinear"):
             at = ranks[condition, row["model"]]
             assert len(at) == 10_000
             assert row[condition] == pytest.approx(at.count(1) / len(at), abs=1e-12)
 
 
-def test_first_intervals(first: SimpleNamespace, ranks: dict) -> None:
+def test_first_intervals(chapter: SimpleNamespace, ranks: dict) -> None:
     """Counts and intervals are those of the stored ranks, by scipy."""
     from scipy.stats import binomtest
 
-    assert len(first.values.thousands) == 2 * len(ranks)
-    for row in first.values.thousands:
+    assert len(chapter.values.thousands) == 2 * len(ranks)
+    for row in chapter.values.thousands:
         hits = sum(at <= row["k"] for at in ranks[row["condition"], row["model"]])
         interval = binomtest(hits, 10_000).proportion_ci(0.95, method="wilson")
         assert (row["hits"], row["n"]) == (hits, 10_000)
         assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
 
-def test_first_published(first: SimpleNamespace, published: list) -> None:
+def test_first_published(chapter: SimpleNamespace, published: list) -> None:
     """The chapter's table of models is the stored one."""
-    assert [row["model"] for row in first.values.models] == [row["model"] for row in published]
-    for shown, stored in zip(first.values.models, published, strict=True):
+    assert [row["model"] for row in chapter.values.models] == [row["model"] for row in published]
+    for shown, stored in zip(chapter.values.models, published, strict=True):
         for column in ("size_mb", "top1", "top5", "parameters", "depth", "ms_cpu", "ms_gpu"):
             value = None if shown[column] != shown[column] else shown[column]  # NaN
             assert value == percent(stored[column]), (stored["model"], column)
 
 
-def test_first_prose(first: SimpleNamespace, ranks: dict, published: list) -> None:
+def test_first_prose(chapter: SimpleNamespace, ranks: dict, published: list) -> None:
     """The numbers in the sentences are those of the data."""
     missing = sum(row["ms_cpu"] == "-" for row in published)
-    assert f"{missing} of the {len(published)} models" in first.cells["dash-text"].source
-    assert f"{first.values.changed} change" in first.cells["changed-text"].source
+    assert f"{missing} of the {len(published)} models" in chapter.cells["dash-text"].source
+    assert f"{chapter.values.changed} change" in chapter.cells["changed-text"].source
     registry = {f"keras/{path.name}@tiny" for path in (ROOT / "data" / "models").iterdir()}
     freed = []
     for model in {model for _, model in ranks} & registry:
@@ -287,19 +282,23 @@ def test_first_prose(first: SimpleNamespace, ranks: dict, published: list) -> No
         else:
             assert 0.005 < spelled / 10_000 < 0.045 and 0.5 * soft < hard < soft
     assert freed
-    assert f"{sum(freed) / len(freed):.1%}" in first.cells["broken-text"].source
+    assert f"{sum(freed) / len(freed):.1%}" in chapter.cells["broken-text"].source
 
 
-def test_first_solutions(first: SimpleNamespace, published: list) -> None:
+def test_first_solutions(chapter: SimpleNamespace, published: list) -> None:
     """The folded solutions say what is true."""
     from scipy.stats import binomtest
 
     interval = binomtest(7, 10).proportion_ci(0.95, method="wilson")
-    assert first.text_of(first.cells["solution-1"]) == f"{interval.low:.0%} to {interval.high:.0%}"
-    assert first.text_of(first.cells["solution-1"]) == "40% to 89%"
-    assert re.fullmatch(r"[0-8] of 8 first guesses stay", first.text_of(first.cells["solution-2"]))
+    assert (
+        chapter.text_of(chapter.cells["solution-1"]) == f"{interval.low:.0%} to {interval.high:.0%}"
+    )
+    assert chapter.text_of(chapter.cells["solution-1"]) == "40% to 89%"
+    assert re.fullmatch(
+        r"[0-8] of 8 first guesses stay", chapter.text_of(chapter.cells["solution-2"])
+    )
     small = [row for row in published if float(row["size_mb"]) < 50]
     best = max(percent(row["top1"]) for row in small)
     names = [row["model"] for row in small if percent(row["top1"]) == best]
-    assert first.text_of(first.cells["solution-3"]).strip("'") in names
+    assert chapter.text_of(chapter.cells["solution-3"]).strip("'") in names
     assert len(names) == 1

@@ -27,6 +27,7 @@ from meznet_helpers.features import embed
 LR = "logistic regression"
 PIXELS = ("gray pixels", "color pixels")
 
+CHAPTER = "03-multiclass-and-features"
 PROBE = """
 import json
 tidy = lambda frame: frame.to_dict("records")
@@ -52,12 +53,6 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def third(run_chapter) -> SimpleNamespace:
-    """The chapter, run in a fresh kernel: its cells by id, its values, its cost."""
-    return run_chapter("03-multiclass-and-features", PROBE)
-
-
-@pytest.fixture(scope="module")
 def zoo():
     """The chapter's pictures."""
     return emojizoo.faces()
@@ -68,9 +63,9 @@ def scores(rows: list[dict]) -> dict[tuple[str, str], dict]:
     return {(row["features"], row["classifier"]): row for row in rows}
 
 
-def test_third_is_cheap(third: SimpleNamespace, cheap) -> None:
+def test_third_is_cheap(chapter: SimpleNamespace, cheap) -> None:
     """Two minutes and three gigabytes are enough."""
-    cheap(third)
+    cheap(chapter)
 
 
 # ---- strategies
@@ -83,24 +78,26 @@ def blobs():
     return x, y, np.array([[-4, 12], [-2, 0], [-8, 3], [4, 8.5], [0, -7]])
 
 
-def test_scores_by_hand_are_the_librarys(third: SimpleNamespace) -> None:
+def test_scores_by_hand_are_the_librarys(chapter: SimpleNamespace) -> None:
     """And both are what scikit-learn says here."""
     x, y, points = blobs()
     theirs = OneVsRestClassifier(LogisticRegression()).fit(x, y)
-    np.testing.assert_allclose(third.values.by_hand, theirs.decision_function(points), atol=1e-3)
-    np.testing.assert_allclose(third.values.by_library, theirs.decision_function(points), atol=1e-3)
-    assert third.values.rest == theirs.predict(points).tolist()
+    np.testing.assert_allclose(chapter.values.by_hand, theirs.decision_function(points), atol=1e-3)
+    np.testing.assert_allclose(
+        chapter.values.by_library, theirs.decision_function(points), atol=1e-3
+    )
+    assert chapter.values.rest == theirs.predict(points).tolist()
     pairs = OneVsOneClassifier(LogisticRegression()).fit(x, y)
-    assert third.values.one == pairs.predict(points).tolist()
+    assert chapter.values.one == pairs.predict(points).tolist()
     claims = np.stack([each.predict(points) for each in theirs.estimators_], axis=1).sum(axis=1)
-    assert third.values.open == [(claims != 1).sum(), 0]
+    assert chapter.values.open == [(claims != 1).sum(), 0]
     agree = (theirs.predict(points) == pairs.predict(points)).sum()
-    text = third.cells["ties-text"].source
-    assert f"leave {third.values.open[0]} of the five points open; one against one, 0" in text
+    text = chapter.cells["ties-text"].source
+    assert f"leave {chapter.values.open[0]} of the five points open; one against one, 0" in text
     assert f"agree on {agree} of the five" in text
 
 
-def test_twenty_classes(third: SimpleNamespace) -> None:
+def test_twenty_classes(chapter: SimpleNamespace) -> None:
     """Accuracies of the wrappers; pairs take longest, and the rest is worst."""
     x, y = make_blobs(n_samples=1000, centers=20, random_state=300)
     x, x_test, y, y_test = train_test_split(x, y, random_state=0)
@@ -110,7 +107,7 @@ def test_twenty_classes(third: SimpleNamespace) -> None:
         "one against the rest": OneVsRestClassifier(model),
         "one against one": OneVsOneClassifier(model),
     }
-    rows = {row["model"]: row for row in third.values.raced}
+    rows = {row["model"]: row for row in chapter.values.raced}
     assert list(rows) == list(wrapped)
     for name, estimator in wrapped.items():
         hits = int((estimator.fit(x, y).predict(x_test) == y_test).sum())
@@ -123,13 +120,13 @@ def test_twenty_classes(third: SimpleNamespace) -> None:
     hardest = min(rows, key=lambda name: rows[name]["accuracy"])
     assert hardest == "one against the rest"
     apart = min(row["high"] for row in rows.values()) < max(row["low"] for row in rows.values())
-    assert ("do not all overlap" in third.cells["twenty-text"].source) == apart
+    assert ("do not all overlap" in chapter.cells["twenty-text"].source) == apart
 
 
 # ---- pixels
 
 
-def test_flattened_pixels(third: SimpleNamespace, zoo) -> None:
+def test_flattened_pixels(chapter: SimpleNamespace, zoo) -> None:
     """Logistic regression on gray pixels, once more with scikit-learn alone."""
     gray = [np.asarray(Image.fromarray(array).convert("L")).ravel() for array in zoo.images]
     x, right = np.stack(gray).astype(np.float32) / 255, np.zeros(300)
@@ -137,19 +134,19 @@ def test_flattened_pixels(third: SimpleNamespace, zoo) -> None:
     halving = RepeatedStratifiedKFold(n_splits=2, n_repeats=5, random_state=0)
     for train, valid in halving.split(x, zoo.truth):
         right[valid] += model.fit(x[train], zoo.truth[train]).predict(x[valid]) == zoo.truth[valid]
-    row = scores(third.values.halves)["gray pixels", LR]
+    row = scores(chapter.values.halves)["gray pixels", LR]
     assert row["accuracy"] == pytest.approx(right.mean() / 5, abs=0.01) and row["n"] == 300
     for name in PIXELS:
-        assert scores(third.values.halves)[name, LR]["accuracy"] < 0.65
+        assert scores(chapter.values.halves)[name, LR]["accuracy"] < 0.65
 
 
-def test_overfitting(third: SimpleNamespace) -> None:
+def test_overfitting(chapter: SimpleNamespace) -> None:
     """All examples are known by heart, and little is learned."""
-    for row in third.values.flat:
+    for row in chapter.values.flat:
         if row["part"] == "learned":
             assert row["accuracy"] == 1
-    last = {r["features"]: r for r in third.values.flat if r["examples"] == 50}
-    text = third.cells["flat-text"].source
+    last = {r["features"]: r for r in chapter.values.flat if r["examples"] == 50}
+    text = chapter.cells["flat-text"].source
     for name, words in (("gray pixels", "from gray pixels"), ("color pixels", "from color")):
         assert last[name]["part"] == "held_out" and last[name]["n"] == 10
         assert f"{last[name]['accuracy']:.0%} of new pictures right {words}" in text or (
@@ -161,45 +158,45 @@ def test_overfitting(third: SimpleNamespace) -> None:
 # ---- a net as it is
 
 
-def test_a_net_as_it_is(third: SimpleNamespace) -> None:
+def test_a_net_as_it_is(chapter: SimpleNamespace) -> None:
     """The stored predictions, and scores that are no warning."""
-    photographs, drawings, weather = third.values.sure
+    photographs, drawings, weather = chapter.values.sure
     probs = validation.table("keras/MobileNetV2@tiny").probs[0]
     truth = validation.tables()[1]
     assert photographs["hits"] == (probs.argmax(1) == truth).sum() and photographs["n"] == 10_000
     assert drawings["hits"] / drawings["n"] < photographs["hits"] / photographs["n"] / 2
-    assert weather["hits"] == 0 and not {*third.values.known} & {*third.values.foreign}
-    mean = [float(row["mean score"]) for row in third.values.sure]
+    assert weather["hits"] == 0 and not {*chapter.values.known} & {*chapter.values.foreign}
+    mean = [float(row["mean score"]) for row in chapter.values.sure]
     assert max(mean) - min(mean) < 0.1 and mean[2] > mean[1] - 0.05
-    name, count, n = third.values.favorite
-    assert f"calls {count / n:.0%} a {name}" in third.cells["sure-text"].source
+    name, count, n = chapter.values.favorite
+    assert f"calls {count / n:.0%} a {name}" in chapter.cells["sure-text"].source
 
 
 # ---- features
 
 
-def test_features_of_drawings(third: SimpleNamespace, zoo) -> None:
+def test_features_of_drawings(chapter: SimpleNamespace, zoo) -> None:
     """Logistic regression on RegNetX's features, once more with scikit-learn alone."""
     name = "RegNetX, and drawings"
-    x = embed(zoo, third.values.nets[name])
-    assert list(x.shape) == third.values.shapes[name]
+    x = embed(zoo, chapter.values.nets[name])
+    assert list(x.shape) == chapter.values.shapes[name]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
     right = np.zeros(300)
     halving = RepeatedStratifiedKFold(n_splits=2, n_repeats=5, random_state=0)
     for train, valid in halving.split(x, zoo.truth):
         right[valid] += model.fit(x[train], zoo.truth[train]).predict(x[valid]) == zoo.truth[valid]
-    row = scores(third.values.halves)[name, LR]
+    row = scores(chapter.values.halves)[name, LR]
     assert row["accuracy"] == pytest.approx(right.mean() / 5, abs=0.01)
     said = cross_val_predict(model, x, zoo.truth, groups=zoo.groups, cv=LeaveOneGroupOut())
-    held = scores(third.values.styles)[name, LR]
+    held = scores(chapter.values.styles)[name, LR]
     assert held["accuracy"] == pytest.approx((said == zoo.truth).mean(), abs=0.01)
 
 
-def test_what_the_nets_have_seen(third: SimpleNamespace) -> None:
+def test_what_the_nets_have_seen(chapter: SimpleNamespace) -> None:
     """Features beat pixels; drawings help; a new style costs."""
-    halves, styles = scores(third.values.halves), scores(third.values.styles)
-    nets = third.values.nets
-    (guessed,) = third.values.guessed
+    halves, styles = scores(chapter.values.halves), scores(chapter.values.styles)
+    nets = chapter.values.nets
+    (guessed,) = chapter.values.guessed
     assert guessed["accuracy"] == pytest.approx(1 / 3) and guessed["classifier"] == "guessing"
     worst = min(halves[name, LR]["accuracy"] for name in nets)
     pixels = [row["accuracy"] for (name, _), row in halves.items() if name in PIXELS]
@@ -211,8 +208,8 @@ def test_what_the_nets_have_seen(third: SimpleNamespace) -> None:
         assert halves[name, LR]["accuracy"] >= 0.88
         assert halves[name, LR]["low"] > max(halves[other, LR]["high"] for other in alone)
         assert styles[name, LR]["accuracy"] < halves[name, LR]["low"]
-    gain, low, high = third.values.gain
-    text = third.cells["probe-words-text"].source
+    gain, low, high = chapter.values.gain
+    text = chapter.cells["probe-words-text"].source
     words = f"gain of {100 * gain:.0f} points ({100 * low:.0f} to {100 * high:.0f})"
     assert low > 0 and words in text
     for name in ("color pixels", "RegNetX, photographs", "RegNetX, and drawings"):
@@ -220,32 +217,32 @@ def test_what_the_nets_have_seen(third: SimpleNamespace) -> None:
     assert f"falls to {styles['RegNetX, and drawings', LR]['accuracy']:.1%}" in text
 
 
-def test_learning_curves(third: SimpleNamespace) -> None:
+def test_learning_curves(chapter: SimpleNamespace) -> None:
     """They rise, and a few examples with good features beat many with pixels."""
-    at = {(row["features"], row["examples"]): row["accuracy"] for row in third.values.curve}
+    at = {(row["features"], row["examples"]): row["accuracy"] for row in chapter.values.curve}
     shots = sorted({count for _, count in at})
-    for name in third.values.nets:
+    for name in chapter.values.nets:
         assert at[name, shots[-1]] > at[name, shots[0]] + 0.2
-    enough = third.values.enough
+    enough = chapter.values.enough
     assert at["RegNetX, and drawings", enough] > at["color pixels", 50]
-    assert f"With {enough} examples of each class" in third.cells["curve-text"].source
+    assert f"With {enough} examples of each class" in chapter.cells["curve-text"].source
     assert enough <= 10
 
 
-def test_the_split_that_lied(third: SimpleNamespace) -> None:
+def test_the_split_that_lied(chapter: SimpleNamespace) -> None:
     """The file's counts, and what is said of them."""
     table = pd.read_csv(profile.data() / "results" / "animal-faces.csv")
     hits = table.set_index(["features", "split", "class"])["hits"].sort_index()
     assert hits["gray pixels", "as in the lecture", "all"] == 100  # the lecture's 0.667
     lecture, anew = (hits["MobileNetV2", split] for split in ("as in the lecture", "anew"))
     assert lecture["cat"] == lecture["dog"] == 50 and lecture["wild"] < 50
-    text = third.cells["faces-text"].source
+    text = chapter.cells["faces-text"].source
     assert f"accuracy is {anew['all'] / 150:.0%} instead of {lecture['all'] / 150:.0%}" in text
 
 
-def test_what_did_not_help(third: SimpleNamespace) -> None:
+def test_what_did_not_help(chapter: SimpleNamespace) -> None:
     """Other classifiers, longer rows, stronger regularization; and how hard the hard ones are."""
-    halves = scores(third.values.halves)
+    halves = scores(chapter.values.halves)
     kinds = [halves["TinyViT, and drawings", kind]["accuracy"] for kind in (
         LR, "random forest", "nearest neighbors")]  # fmt: skip
     assert max(kinds) - min(kinds) < 0.08
@@ -256,14 +253,14 @@ def test_what_did_not_help(third: SimpleNamespace) -> None:
         halves[name, LR] for name in ("MobileNetV2, photographs", "RegNetX, photographs")
     )
     assert long["low"] < short["high"] and short["low"] < long["high"]
-    weak, strong = third.values.strong
+    weak, strong = chapter.values.strong
     assert weak["low"] < strong["high"] and strong["low"] < weak["high"]
-    (hard,) = third.values.hard
+    (hard,) = chapter.values.hard
     mild = halves["RegNetX, and drawings", LR]["accuracy"]
     assert mild - hard["accuracy"] > (mild - halves["color pixels", LR]["accuracy"]) / 2
 
 
-def test_the_lecture_stands_beside(third: SimpleNamespace) -> None:
+def test_the_lecture_stands_beside(chapter: SimpleNamespace) -> None:
     """Its two figures are in the table of ours."""
-    shown = str(third.cells["probe-table"].outputs)
+    shown = str(chapter.cells["probe-table"].outputs)
     assert "66.7% (58.8 to 73.7)" in shown and "90.0% (84.2 to 93.8)" in shown

@@ -14,6 +14,7 @@ from meznet_helpers import benchmark, profile
 
 FOLDER = profile.data() / "results" / "benchmark"
 
+CHAPTER = "a-ten-nets"
 PROBE = """
 import json
 print(json.dumps({
@@ -26,20 +27,14 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def appendix(run_chapter) -> SimpleNamespace:
-    """The page, run in a fresh kernel: its cells by id, its values, its cost."""
-    return run_chapter("a-ten-nets", PROBE)
-
-
-@pytest.fixture(scope="module")
 def ten() -> pd.DataFrame:
     """The table as it lies there, by net."""
     return pd.read_csv(FOLDER / "benchmark.csv").set_index("model")
 
 
-def test_appendix_is_cheap(appendix: SimpleNamespace, cheap) -> None:
+def test_appendix_is_cheap(chapter: SimpleNamespace, cheap) -> None:
     """Two minutes and three gigabytes are enough."""
-    cheap(appendix)
+    cheap(chapter)
 
 
 def test_the_files_agree(ten: pd.DataFrame) -> None:
@@ -60,70 +55,70 @@ def test_the_files_agree(ten: pd.DataFrame) -> None:
         assert epochs["seconds"].sum() == pytest.approx(row["train_s"], rel=1e-4)
 
 
-def test_starts_explain_more_than_architectures(appendix: SimpleNamespace, ten) -> None:
+def test_starts_explain_more_than_architectures(chapter: SimpleNamespace, ten) -> None:
     """What the page says of the nets that began at random."""
     began = ten["weights"] == "random"
     assert began.sum() == 6
     assert ten.loc[~began, "low"].min() > ten.loc[began, "high"].max()
-    text = appendix.cells["ten-text"].source
+    text = chapter.cells["ten-text"].source
     best, worst = ten["accuracy"].idxmax(), ten["accuracy"].idxmin()
-    assert (appendix.values.best, appendix.values.worst) == (best, worst)
+    assert (chapter.values.best, chapter.values.worst) == (best, worst)
     assert f"The best is {best} with {ten.accuracy[best]:.1%}" in text
     assert f"the last {worst} with {ten.accuracy[worst]:.1%}" in text
-    assert appendix.values.order == ten["accuracy"].sort_values(ascending=False).index.tolist()
+    assert chapter.values.order == ten["accuracy"].sort_values(ascending=False).index.tolist()
 
 
-def test_costs(appendix: SimpleNamespace, ten: pd.DataFrame) -> None:
+def test_costs(chapter: SimpleNamespace, ten: pd.DataFrame) -> None:
     """Ratios of times in one run, and the smallest net."""
     spread = ten["train_ms"].max() / ten["train_ms"].min()
     small = ten["size_mb"].idxmin()
-    text = appendix.cells["costs-text"].source
+    text = chapter.cells["costs-text"].source
     assert f"takes {spread:.0f} times as long" in text and f"the smallest net, {small} with" in text
     assert spread > 5 and ten.accuracy[small] > 0.8
 
 
-def test_the_document(appendix: SimpleNamespace, ten: pd.DataFrame) -> None:
+def test_the_document(chapter: SimpleNamespace, ten: pd.DataFrame) -> None:
     """Spearman's correlations, and the pattern of the spell."""
     theirs = benchmark.published().set_index("model").loc[ten.index]
-    for value, column in ((appendix.values.alike, "accuracy"), (appendix.values.slow, "train_ms")):
+    for value, column in ((chapter.values.alike, "accuracy"), (chapter.values.slow, "train_ms")):
         expected = stats.spearmanr(ten[column], theirs[column]).statistic
         assert value == pytest.approx(expected)
     inside = ["MobileNetV3Small", "MobileNetV3Large", "EfficientNetV2B0", "EfficientNetV2S"]
     outside = ["MobileNetV2", "Xception", "InceptionV3", "NASNetMobile"]
     assert theirs.accuracy[inside].min() > theirs.accuracy[outside].max()
-    ends = {row["mode"]: (row["min"], row["max"]) for row in appendix.values.ends}
+    ends = {row["mode"]: (row["min"], row["max"]) for row in chapter.values.ends}
     assert ends == {
         "raw": (theirs.accuracy[inside].min(), theirs.accuracy[inside].max()),
         "tf": (theirs.accuracy[outside].min(), theirs.accuracy[outside].max()),
     }
 
 
-def test_one_loss_is_odd(appendix: SimpleNamespace, ten: pd.DataFrame) -> None:
+def test_one_loss_is_odd(chapter: SimpleNamespace, ten: pd.DataFrame) -> None:
     """High accuracy and high loss at once, because of a few pictures."""
-    odd = appendix.values.odd
+    odd = chapter.values.odd
     assert ten.accuracy[odd] > ten.accuracy.median() and ten.loss[odd] > 2 * ten.loss.median()
     assert (
         f"{odd} has an accuracy of {ten.accuracy[odd]:.1%} and a loss of {ten.loss[odd]:.2f}"
-        in (appendix.cells["loss-text"].source)
+        in (chapter.cells["loss-text"].source)
     )
 
 
-def test_live(appendix: SimpleNamespace, ten: pd.DataFrame) -> None:
+def test_live(chapter: SimpleNamespace, ten: pd.DataFrame) -> None:
     """The smallest net was trained, on the same pictures, and learned much in two epochs."""
-    (row,) = appendix.values.live
-    assert row["model"] == appendix.values.small and row["epochs"] == 2 and row["n"] == 2700
+    (row,) = chapter.values.live
+    assert row["model"] == chapter.values.small and row["epochs"] == 2 and row["n"] == 2700
     assert row["weights"] == ten.weights[row["model"]]
     assert 20 / 90 < row["accuracy"] < ten.accuracy[row["model"]] + 0.02
 
 
-def test_the_best_two(appendix: SimpleNamespace) -> None:
+def test_the_best_two(chapter: SimpleNamespace) -> None:
     """The gain of the best net on the next is that of their hits."""
     predictions = pd.read_csv(FOLDER / "predictions.csv.gz")
     right = [
         (part["truth"] == part["label"]).to_numpy()
-        for name in appendix.values.pair
+        for name in chapter.values.pair
         for part in [predictions[predictions["model"] == name]]
     ]
-    gain, low, high = appendix.values.gain
+    gain, low, high = chapter.values.gain
     assert gain == pytest.approx(np.mean(right[0]) - np.mean(right[1]))
     assert low <= gain <= high and gain >= 0

@@ -63,7 +63,7 @@ class Lab:
                 [sys.executable, "-m", "jupyter", "lab", "--no-browser"]
                 + [f"--{name}={value}" for name, value in options.items()],
                 env=os.environ
-                | {"JUPYTER_PREFER_ENV_PATH": "1"}
+                | {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"}  # two run side by side
                 | {name: str(path) for name, path in own.items()},
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -96,56 +96,79 @@ class Lab:
             self.process.kill()
             self.process.wait()
 
-    def run_all(self, browser, source: Path, *, seconds: float) -> nbformat.NotebookNode:
-        """Open a copy of a notebook, run all of its cells by the menu, return what was saved.
+    def run_all(self, browser, *sources: Path, seconds: float) -> dict[Path, nbformat.NotebookNode]:
+        """Open copies of notebooks, run all of their cells by the menu, return what was saved.
 
         Parameters
         ----------
         browser
             Playwright's Chromium.
-        source
-            The notebook; it is copied, never written.
+        *sources
+            The notebooks; they are copied, never written. They run side by side.
         seconds
             How long the cells may take together.
         """
-        copy = self.books / source.name
-        shutil.copyfile(source, copy)
-        with browser.new_page(viewport={"width": 1400, "height": 900}) as page:
-            page.goto(f"http://127.0.0.1:{self.port}/lab/tree/{copy.name}?token={self.token}&reset")
-            page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
-            self._until_connected(page)
-            dialogs = page.locator(".jp-Dialog").all_inner_texts()
-            assert not dialogs, f"{copy.name}: JupyterLab asks: {dialogs}"
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            prompts = page.locator(".jp-CodeCell .jp-InputPrompt", has_text=re.compile(r"\[[*\d]"))
-            prompts.first.wait_for(timeout=30_000)
-            saved = self._saved_when_done(page, copy, seconds)
-        for kernel in self.ask("kernels"):
-            self._end_kernel(kernel["id"])
+        with contextlib.ExitStack() as pages:
+            opened = {
+                source: pages.enter_context(
+                    browser.new_page(viewport={"width": 1400, "height": 900})
+                )
+                for source in sources
+            }
+            for source, page in opened.items():
+                self._begin(page, source)
+            deadline, saved = time.monotonic() + seconds, {}
+            while len(saved) < len(sources):
+                for source in set(sources) - set(saved):
+                    found = self._saved_if_done(opened[source], source, deadline)
+                    if found is not None:
+                        saved[source] = found
+        for session in self.ask("sessions"):
+            self._end_kernel(session["kernel"]["id"])
         return saved
 
-    def _until_connected(self, page) -> None:
+    def _begin(self, page, source: Path) -> None:
+        """Open a copy of a notebook in a page and run all of its cells."""
+        shutil.copyfile(source, self.books / source.name)
+        own = f"/lab/workspaces/{source.stem}/tree/{source.name}"
+        page.goto(f"http://127.0.0.1:{self.port}{own}?token={self.token}&reset")
+        page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+        self._until_connected(page, source.name)
+        dialogs = page.locator(".jp-Dialog").all_inner_texts()
+        assert not dialogs, f"{source.name}: JupyterLab asks: {dialogs}"
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        prompts = page.locator(".jp-CodeCell .jp-InputPrompt", has_text=re.compile(r"\[[*\d]"))
+        prompts.first.wait_for(timeout=30_000)
+
+    def _kernel(self, name: str) -> dict | None:
+        """Return what the server says of a notebook's kernel, if it has one."""
+        for session in self.ask("sessions"):
+            if session["path"] == name:
+                return session["kernel"]
+        return None
+
+    def _until_connected(self, page, name: str) -> None:
         """Wait for a kernel that the page talks to: before that, the Lab swallows Run All."""
         for _ in range(600):
-            kernels = self.ask("kernels")
-            if kernels and kernels[0]["connections"] and kernels[0]["execution_state"] == "idle":
+            kernel = self._kernel(name)
+            if kernel and kernel["connections"] and kernel["execution_state"] == "idle":
                 break
             page.wait_for_timeout(100)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
 
-    def _saved_when_done(self, page, copy: Path, seconds: float) -> nbformat.NotebookNode:
-        """Save by the keyboard until the file holds a finished run."""
-        deadline = time.monotonic() + seconds
-        while True:
-            idle = all(kernel["execution_state"] == "idle" for kernel in self.ask("kernels"))
-            saved = self._save(page, copy)
-            if saved and idle and (errors(saved) or not unrun(saved)):
-                return saved
-            if time.monotonic() > deadline:
-                left = ", ".join(cell["id"] for cell in unrun(saved)) if saved else "not saved"
-                raise AssertionError(f"{copy.name}: after {seconds:.0f} s still to run: {left}")
-            page.wait_for_timeout(500)
+    def _saved_if_done(self, page, source: Path, deadline: float) -> nbformat.NotebookNode | None:
+        """Save by the keyboard; return the file's notebook if it is that of a finished run."""
+        kernel = self._kernel(source.name)
+        saved = self._save(page, self.books / source.name)
+        idle = kernel is not None and kernel["execution_state"] == "idle"
+        if saved and idle and (errors(saved) or not unrun(saved)):
+            return saved
+        if time.monotonic() > deadline:
+            left = ", ".join(cell["id"] for cell in unrun(saved)) if saved else "not saved"
+            raise AssertionError(f"{source.name}: after its time still to run: {left}")
+        page.wait_for_timeout(500)
+        return None
 
     def _save(self, page, copy: Path) -> nbformat.NotebookNode | None:
         """Return what one save wrote, or None where it wrote nothing in five seconds."""
@@ -200,12 +223,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def check(browser, lab: Lab) -> Callable[..., None]:
-    """Run a notebook in the Lab; fail on an error output or on a cell that did not run."""
+    """Run notebooks in the Lab; fail on an error output or on a cell that did not run."""
 
-    def run(source: Path, *, seconds: float = 300) -> None:
-        saved = lab.run_all(browser, source, seconds=seconds)
-        assert code_cells(saved), f"{source.name} has no code cell"
-        problems = errors(saved) + [f"cell {cell['id']} did not run" for cell in unrun(saved)]
-        assert not problems, f"{source.name}: " + "; ".join(problems)
+    def run(*sources: Path, seconds: float = 300) -> None:
+        for source, saved in lab.run_all(browser, *sources, seconds=seconds).items():
+            assert code_cells(saved), f"{source.name} has no code cell"
+            problems = errors(saved) + [f"cell {cell['id']} did not run" for cell in unrun(saved)]
+            assert not problems, f"{source.name}: " + "; ".join(problems)
 
     return run

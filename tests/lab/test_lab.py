@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+PAIRS = [CHAPTERS[at : at + 2] for at in range(0, len(CHAPTERS), 2)]
 
 
 def notebook(folder: Path, name: str, *sources: str) -> Path:
@@ -20,12 +21,12 @@ def notebook(folder: Path, name: str, *sources: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter(check, chapter: Path) -> None:
-    """All cells of a chapter run, and none of them ends in an error."""
-    before = chapter.read_bytes()
-    check(chapter)
-    assert chapter.read_bytes() == before, "the source was written"
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: " ".join(path.stem for path in pair))
+def test_chapters(check, pair: list[Path]) -> None:
+    """All cells of two chapters run side by side, and none of them ends in an error."""
+    before = [chapter.read_bytes() for chapter in pair]
+    check(*pair)
+    assert [chapter.read_bytes() for chapter in pair] == before, "a source was written"
 
 
 def test_kernel_is_this_interpreter(check, tmp_path: Path) -> None:

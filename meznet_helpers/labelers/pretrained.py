@@ -1,0 +1,128 @@
+"""What all checkpoints of transformers share: found, loaded whole, and complained of briefly."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from meznet_helpers import profile, store
+from meznet_helpers.errors import MeznetError
+
+
+def find(name: str, bundled: dict[str, str], what: str) -> Path | str:
+    """Say where a checkpoint lies: a folder, or a name of the hub.
+
+    Parameters
+    ----------
+    name : str
+        A short name, a folder, or a name of the hub such as ``"openai/clip-vit-base-patch32"``.
+    bundled : dict of str to str
+        What short names stand for: under ``"tiny"`` an asset of this repository, else names of the
+        hub.
+    what : str
+        What kind of checkpoint it must be, for the sentence.
+
+    Raises
+    ------
+    MeznetError
+        If the name is that of a folder that is not there, or no name.
+
+    Examples
+    --------
+    >>> find("./nowhere", {"tiny": "models/clip/model.safetensors"}, "CLIP checkpoint")
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: "./nowhere" is no CLIP checkpoint: neither tiny, nor a \
+folder, nor a name of the hub such as "owner/name".
+    """
+    source = bundled.get(name, name)
+    if name == "tiny":
+        return store.resolve(source).parent
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if source.count("/") != 1 or source.startswith((".", "~", "/")):
+        known = next((each for each in bundled.values() if each.count("/") == 1), "owner/name")
+        raise MeznetError(
+            f'"{name}" is no {what}: neither {" nor ".join(bundled)}, nor a folder, '
+            f'nor a name of the hub such as "{known}".'
+        )
+    return source
+
+
+def where(source: Path | str) -> dict[str, bool]:
+    """Return the arguments of ``from_pretrained`` that say whether the hub may be asked."""
+    return {"local_files_only": isinstance(source, Path) or profile.offline()}
+
+
+def weights(kind: Any, source: Path | str, name: str) -> Any:
+    """Load a model whose weights are all there and of the right shape.
+
+    Parameters
+    ----------
+    kind : type
+        A class of transformers with ``from_pretrained``.
+    source : Path or str
+        From `find`.
+    name : str
+        As it was asked for.
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+        32-bit floats, in evaluation mode, on a CUDA device where there is one; nothing learns.
+
+    Raises
+    ------
+    MeznetError
+        If a weight is missing or of another shape.
+    """
+    import torch
+
+    model, report = kind.from_pretrained(
+        source,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are reported
+        output_loading_info=True,
+        **where(source),
+    )
+    for problem in ("missing_keys", "mismatched_keys"):
+        for key in sorted(map(str, report[problem])):
+            raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
+    model.requires_grad_(False)
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def told(name: str) -> Iterator[None]:
+    """Turn the errors of transformers, the hub and safetensors into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+        if profile.offline() and not Path(name).is_dir():
+            raise MeznetError(
+                f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
+                "download it once."
+            ) from error
+        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise MeznetError(f"{name} can't be loaded: {why}.") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and remarks away."""
+    from transformers.utils import logging
+
+    before, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with mock.patch.dict("os.environ", {"TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}):
+            yield
+    finally:
+        logging.set_verbosity(before)
+        if shown:
+            logging.enable_progress_bar()

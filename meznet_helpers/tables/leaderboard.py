@@ -1,0 +1,43 @@
+"""The one table of everything."""
+
+from typing import TYPE_CHECKING
+
+from meznet_helpers.tables.accuracies import _with_interval
+from meznet_helpers.tables.base import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_tables import GT
+
+
+def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
+    """Show every labeler: accuracies with intervals, calibration and cost.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `meznet_helpers.leaderboard.build` returns it.
+    title : str
+
+    Returns
+    -------
+    great_tables.GT
+
+    Examples
+    --------
+    >>> from meznet_helpers.leaderboard import read
+    >>> "llm/captioner@tiny" in leaderboard(read(), "All").as_raw_html()
+    True
+    """
+    shown = table[["labeler", "chapter", "n"]].copy()
+    for k in (1, 5):
+        ends = (table[f"top{k}_low"], table[f"top{k}_high"])
+        shown[f"top{k}"] = _with_interval(table[f"top{k}"], *ends)
+    shown = shown.join(table[["log_loss", "ece", "ms", "mb"]]).rename(columns={"mb": "size_mb"})
+    return (
+        plain(shown, title)
+        .fmt_integer("n")
+        .fmt_number("log_loss", decimals=2)
+        .fmt_percent("ece", decimals=1)
+        .fmt_number(["ms", "size_mb"], decimals=1)
+    )

@@ -1,0 +1,106 @@
+"""Tests of the one table: the stored one against the bundled predictions and scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, top_k_accuracy_score
+
+from meznet_helpers import cli, leaderboard, profile, stacking, validation
+from meznet_helpers.labelers import names
+
+QUALITY = ["n", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high", "log_loss", "ece"]
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, tuple[leaderboard.Entry, np.ndarray]]:
+    """Each row's probabilities; torch stays in a worker."""
+    import keras  # noqa: F401
+
+    return {entry.name: (entry, probs) for entry, probs in leaderboard.probabilities()}
+
+
+@pytest.fixture(scope="module")
+def stored() -> pd.DataFrame:
+    return leaderboard.read().set_index("labeler")
+
+
+@pytest.mark.contract
+def test_the_stored_table_is_what_the_predictions_say(rows, stored):
+    """By scikit-learn, row by row; and a row for each labeler of the book, the best first."""
+    _, truth = validation.tables("judge")
+    assert set(stored.index) == set(rows)
+    assert stored["top1"].is_monotonic_decreasing and (stored["n"] == 5000).all()
+    for name, (_, probs) in rows.items():
+        row, labels = stored.loc[name], np.arange(200)
+        for k in (1, 5):
+            wanted = top_k_accuracy_score(truth, probs, k=k, labels=labels)
+            assert row[f"top{k}"] == pytest.approx(wanted, abs=6e-4), (name, k)  # ties
+            assert row[f"top{k}_low"] < row[f"top{k}"] < row[f"top{k}_high"]
+        probs = np.maximum(probs.astype(float), 3e-8)
+        wanted = log_loss(truth, probs / probs.sum(1, keepdims=True), labels=labels)
+        assert row["log_loss"] == pytest.approx(wanted, rel=2e-3), name
+        confidence, right = probs.max(1), probs.argmax(1) == truth
+        bins = np.digitize(confidence, np.linspace(0, 1, 16)[1:-1], right=True)
+        gaps = [abs(right[bins == b].sum() - confidence[bins == b].sum()) for b in range(15)]
+        assert row["ece"] == pytest.approx(sum(gaps) / 5000, abs=1e-3), name
+
+
+@pytest.mark.contract
+def test_the_command_rebuilds_it(monkeypatch, tmp_path, capsys, rows, stored):
+    """What it writes is the stored table, but for the milliseconds, which are this machine's."""
+    monkeypatch.setattr(leaderboard, "probabilities", lambda: iter(rows.values()))
+    monkeypatch.setattr(leaderboard, "times", lambda seed: dict.fromkeys(rows, 1.5))
+    assert cli.main(["leaderboard", "--out", str(tmp_path / "board.csv")]) == 0
+    written = pd.read_csv(tmp_path / "board.csv")
+    assert capsys.readouterr().out == (tmp_path / "board.csv").read_text(encoding="utf-8")
+    assert written["labeler"].tolist() == stored.index.tolist()
+    np.testing.assert_allclose(written[QUALITY], stored[QUALITY], rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(written["mb"], stored["mb"])
+    assert (written["ms"] == 1.5).all()
+    assert cli.main(["leaderboard", "--out", str(tmp_path / "no" / "board.csv")]) == 2
+    assert capsys.readouterr().err == f"meznet: --out: {tmp_path / 'no'} is no folder.\n"
+
+
+def test_the_rows():
+    """All nets and all later labelers alone, each with a name that makes it; then what combines."""
+    found = leaderboard.entries()
+    single = [entry for entry in found if entry.combine is None]
+    assert [entry.name for entry in single] == validation.models() + list(validation.LATER)
+    for entry in single:
+        assert names.labeler(entry.name).name == entry.name and entry.members == (entry.name,)
+        assert 1 <= entry.chapter <= 6
+    combined = [entry for entry in found if entry.combine is not None]
+    assert sorted(len(entry.members) for entry in combined) == [7, 7, 7, 11, 11]
+
+
+def test_bytes_count_each_file_once(stored):
+    """The index of photographs stands on a net that the ensemble of all has already."""
+    models = profile.data() / "models"
+    weights = list(models.glob("*/weights.safetensors"))
+    nets = sum(f.stat().st_size for f in weights if f.parent.name != "regnetx_002-photos")
+    others = ["clip/model", "clip-tuned-photographs/head", "prototypes/photographs",
+              "captioner/model"]  # fmt: skip
+    extra = sum((models / f"{name}.safetensors").stat().st_size for name in others)
+    assert stored.loc["soft ensemble of the 7 nets", "mb"] == pytest.approx(nets / 1e6, rel=1e-4)
+    assert stored.loc["soft ensemble of all 11", "mb"] == pytest.approx(
+        (nets + extra) / 1e6, rel=1e-4
+    )
+
+
+def test_milliseconds_add_up(stored):
+    """An ensemble takes as long as its members one after the other."""
+    ms = stored["ms"]
+    nets = ms[validation.models()].sum()
+    assert (ms > 0).all()
+    assert ms["soft ensemble of the 7 nets"] == pytest.approx(nets, rel=1e-3)
+    assert ms["soft ensemble of all 11"] == pytest.approx(
+        nets + ms[list(validation.LATER)].sum(), rel=1e-3
+    )
+    assert ms["llm/judge@tiny"] > ms["soft ensemble of the 7 nets"]
+
+
+def test_the_stack_learns_from_the_half_that_does_not_judge(rows):
+    (fit, truth), (judge, _) = (validation.tables(part) for part in ("fit", "judge"))
+    wanted = stacking.logistic_lasso(fit.probs, truth, 1e-4)(judge.probs)
+    np.testing.assert_allclose(rows["stacked ensemble of the 7 nets"][1], wanted, atol=1e-6)
+    assert not set(fit.images) & set(judge.images)
