@@ -1,6 +1,6 @@
 """Every labeler of the book in one table, on the validation images that judge."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,15 +101,22 @@ def halves() -> dict[str, tuple[Predictions, np.ndarray]]:
     return found
 
 
-def probabilities() -> Iterator[tuple[Entry, np.ndarray]]:
-    """Yield each row's entry, and its probabilities (images, labels) on the images that judge."""
+def predictions() -> Predictions:
+    """Return what each row says of the images that judge.
+
+    Returns
+    -------
+    Predictions
+        Of shape (rows, 5,000, 200); its models are the names of `entries`.
+    """
     both = halves()
+    found = []
     for entry in entries():
         fit, judge = (both[part][0].select(models=list(entry.members)) for part in both)
-        if entry.combine is None:
-            yield entry, judge.probs[0]
-        else:
-            yield entry, entry.combine(fit, both["fit"][1], judge)
+        one = entry.combine(fit, both["fit"][1], judge) if entry.combine else judge.probs[0]
+        found.append(one)
+    names = [entry.name for entry in entries()]
+    return Predictions(np.stack(found), names, judge.images, judge.labels)
 
 
 def quality() -> "pd.DataFrame":
@@ -124,16 +131,15 @@ def quality() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    _, truth = tables("judge")
-    rows = []
-    for entry, probs in probabilities():
-        ranks = evaluate.rank_of_truth(probs[None], truth)
+    probs, (_, truth) = predictions().probs, tables("judge")
+    ranks, rows = evaluate.rank_of_truth(probs, truth), []
+    for entry, one, places in zip(entries(), probs, ranks, strict=True):
         row = {"labeler": entry.name, "chapter": entry.chapter, "n": len(truth)}
-        for found in evaluate.accuracy(ranks, (1, 5)).itertuples():
+        for found in evaluate.accuracy(places[None], (1, 5)).itertuples():
             row[f"top{found.k}"] = found.accuracy
             row |= {f"top{found.k}_low": found.low, f"top{found.k}_high": found.high}
-        row["log_loss"] = float(calibration.log_loss(probs, truth).mean())
-        row["ece"] = calibration.expected_calibration_error(probs, truth)
+        row["log_loss"] = float(calibration.log_loss(one, truth).mean())
+        row["ece"] = calibration.expected_calibration_error(one, truth)
         rows.append(row | {"mb": _megabytes(entry)})
     return pd.DataFrame(rows)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meznet_helpers import commands
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers.labelspace import LabelSpace, normalize
 
 
 def label(args: argparse.Namespace) -> int:
@@ -66,7 +66,7 @@ def read_labels(file: str) -> LabelSpace:
     Raises
     ------
     MeznetError
-        If it can't be read, holds fewer than two labels, or two that are the same.
+        If it can't be read, holds fewer than two labels, or a word that stands for two of them.
 
     Examples
     --------
@@ -93,4 +93,13 @@ def read_labels(file: str) -> LabelSpace:
     if len(words) < 2:
         raise MeznetError(f"--labels: {file} holds {len(words)} labels; write two or more.")
     space = from_names([each[0] for each in words], name=Path(file).stem)
+    owner: dict[str, str] = {}
+    for each in words:
+        for word in each:
+            other = owner.setdefault(normalize(word), each[0])
+            if other != each[0]:
+                raise MeznetError(
+                    f'--labels: {file}: "{word}" stands for "{other}" and for "{each[0]}"; an '
+                    "answer could not tell them apart."
+                )
     return LabelSpace(space.name, space.ids, space.names, tuple(words))

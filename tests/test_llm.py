@@ -157,6 +157,7 @@ def labeler(server, model="eyes", **options):
         ("This is a photo of a dog!", 1, "name"),
         ("I think that it could well be a tabby, sleeping.", 0, "inside"),
         ("A hot dog with mustard", 2, "inside"),
+        ("a photo of a hound's tail", 1, "inside"),
         ("a dog, or maybe a cat", None, "several"),
         ("pet", None, "several"),
         ("an elephant", None, "other"),
@@ -169,6 +170,12 @@ def labeler(server, model="eyes", **options):
 )
 def test_answers(text, position, how):
     assert Reader(PETS).read(text) == Answer(position, how)
+
+
+@pytest.mark.parametrize("text", ["a potter ' s wheel", "Potter\u2019s wheel", "potter's wheel"])
+def test_genitives(text):
+    crafts = LabelSpace("crafts", ["a", "b"], ["potter's wheel", "'s-Gravenhage"])
+    assert Reader(crafts).read(text).position == 0
 
 
 def test_markup_in_labels_is_only_text():
@@ -402,7 +409,10 @@ def test_the_command(server, tmp_path, capsys):
     assert status == 1 and rows == {"red.png": "cat", "elephant.png": "dog"}
     assert err.count("\n") == 1 and "bad.png" in err
     assert "elephant" not in json.dumps(server.asked), "a file's name was sent"
+    same = tmp_path / "same.txt"
+    same.write_text("cat, tabby\nTabby\n", encoding="utf-8")
     for changed, words in (
+        (["--labels", str(same)], '"Tabby" stands for "cat" and for "Tabby"'),
         (["--model", "nothing"], "has no model"),
         (["--labels", str(tmp_path / "none.txt")], "can't be read"),
         (["--endpoint", "http://127.0.0.1:9/v1"], "no server answers"),

@@ -77,6 +77,7 @@ def test_a_captioner_learns_and_goes_on_where_it_was(tmp_path, fresh_python):
     """As a CLIP; and the decoder alone, from towers whose words were others."""
     code = f"""
 import train_captioner
+training.WARM_UP = 1  # step
 folder = Path({str(tmp_path)!r})
 kind, plain = train_captioner.CaptionerRun, recipe
 losses = resumed(kind, "captioner-towers", folder)

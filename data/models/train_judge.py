@@ -85,6 +85,11 @@ def asked(part: str) -> tuple[list[list[str]], np.ndarray, np.ndarray, np.ndarra
     return [[labels[one] for one in row] for row in chosen], percents, right, mean
 
 
+def learned(count: int) -> np.ndarray:
+    """Say which of so many questions are learned from; every tenth is kept apart."""
+    return np.arange(count) % 10 != 9
+
+
 class Judge:
     """The net, its tokenizer, and what they say."""
 
@@ -135,8 +140,7 @@ def train(judge: Judge, seed: int) -> None:
     from torch.nn import functional
 
     names, percents, right, mean = asked("fit")
-    apart = np.arange(len(right)) % 10 == 9
-    places, kept = np.flatnonzero(~apart), np.flatnonzero(apart)
+    places, kept = (np.flatnonzero(learned(len(right)) == each) for each in (True, False))
     optimizer = torch.optim.AdamW(judge.model.parameters(), RATE, weight_decay=0.05)
     steps = len(places) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, EPOCHS * steps, pct_start=0.1)
@@ -192,7 +196,7 @@ def main() -> None:
         words=len(judge.tokens),
         context=CONTEXT,
         size=(FOLDER / "model.safetensors").stat().st_size / 1e6,
-        n=len(asked("fit")[2]),
+        n=int(learned(len(asked("fit")[2])).sum()),
         epochs=EPOCHS,
         n_judged=len(right),
         judge=share(said == right),

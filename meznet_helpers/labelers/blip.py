@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import pretrained
 
@@ -79,6 +80,17 @@ def load(name: str) -> Captioner:
             source, backend="pil", **pretrained.where(source)
         )
     return Captioner(model, tokenizer, processor)
+
+
+def default() -> str:
+    """Return the short name of the checkpoint that the profile chooses.
+
+    Examples
+    --------
+    >>> default()
+    'tiny'
+    """
+    return "tiny" if profile.active() == "tiny" else "blip"
 
 
 def weigher(found: Captioner, texts: Sequence[tuple[str, str]]) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers import labels as spaces
-from meznet_helpers import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import blip, pretrained
 from meznet_helpers.labelers.base import readable
@@ -65,7 +64,7 @@ class CaptionLabeler(TorchLabeler):
         name: str | None = None,
     ) -> None:
         """Write the texts; nothing is loaded yet."""
-        self.source = source or ("tiny" if profile.active() == "tiny" else "blip")
+        self.source = source or blip.default()
         if labels is None:
             labels = spaces.tiny_imagenet() if self.source == "tiny" else spaces.imagenet()
         self.labels = labels if isinstance(labels, LabelSpace) else spaces.from_names(labels)

@@ -2,15 +2,22 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meznet_helpers.labelspace import LabelSpace, normalize
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LEADS = re.compile(
     r"^(?:(?:the )?(?:answer|label|image|picture|photo|photograph)(?: (?:is|shows|of)\b)?:?"
     r"|this is|it is|its|it s|i see|there is|a (?:photo|picture|drawing|image) of|an image of"
     r"|an?|the)[:\s]+"
 )
+
+_GENITIVE = re.compile(r"(?<=\w) ?['\u2019] ?(?=s\b)")  # small models write "potter ' s wheel"
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Reader:
         -------
         Answer
         """
-        said = _bare(normalize(_plain(text)))
+        said = _bare(_GENITIVE.sub("'", normalize(_plain(text))))
         if not said:
             return Answer(None, "empty")
         while True:
@@ -96,6 +103,23 @@ class Reader:
         if len(positions) == 1 and None not in positions:
             return Answer(positions.pop(), "inside")
         return Answer(None, "several" if positions else "other")
+
+    def table(self, texts: Iterable[str]) -> "pd.DataFrame":
+        """Understand several answers.
+
+        Returns
+        -------
+        DataFrame
+            Columns `answer`; `label`, its name, missing off the list; and `how`.
+        """
+        import pandas as pd
+
+        rows = []
+        for text in texts:
+            found = self.read(text)
+            name = None if found.position is None else self.labels.names[found.position]
+            rows.append([text, name, found.how])
+        return pd.DataFrame(rows, columns=["answer", "label", "how"])
 
 
 def _bare(text: str) -> str:

@@ -6,16 +6,19 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
 
 from meznet_helpers import profile
 from meznet_helpers.prompts import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATH = r"C:\Users\reader\llm_images\elephant.jpg"  # the exhibit's, in a folder of a reader's own
 _FILE = re.compile(r"([^\\/]+)\.(?:jpe?g|png|webp|gif|bmp)", re.IGNORECASE)
@@ -95,6 +98,33 @@ def pictures(body: bytes) -> list[np.ndarray]:
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             found.append(np.asarray(picture.convert("RGB")))
     return found
+
+
+def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
+    """Say what is in requests.
+
+    Parameters
+    ----------
+    bodies : mapping of str to bytes
+        Requests as they went over the wire, by name.
+
+    Returns
+    -------
+    DataFrame
+        Columns `request`, `bytes`, `pictures` (how many are in it), and `names a file`.
+
+    Examples
+    --------
+    >>> contents({"blind": b'{"content": "What is on cat.jpg?"}'}).values.tolist()
+    [['blind', 34, 0, True]]
+    """
+    import pandas as pd
+
+    rows = [
+        [name, len(body), len(pictures(body)), bool(_FILE.search(_URL.sub("", body.decode())))]
+        for name, body in bodies.items()
+    ]
+    return pd.DataFrame(rows, columns=["request", "bytes", "pictures", "names a file"])
 
 
 class Capture:

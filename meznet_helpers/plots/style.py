@@ -11,7 +11,7 @@ def short(name: str) -> str:
 
     Examples
     --------
-    >>> short("keras/MobileNetV2@tiny")
-    'MobileNetV2'
+    >>> short("keras/MobileNetV2@tiny"), short("clip/zero-shot@tiny")
+    ('MobileNetV2', 'clip/zero-shot')
     """
-    return re.sub(r"^\w+/|@\w+$", "", name)
+    return re.sub(r"^(keras|timm|torchvision)/|@\w+$", "", name)

@@ -12,7 +12,7 @@ from meznet_helpers import labelers, profile
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
-from meznet_helpers.labelers import Labeler, checkpoint
+from meznet_helpers.labelers import Labeler, blip, checkpoint
 from meznet_helpers.prompts import PHOTO
 
 TOP = 5  # bars
@@ -23,7 +23,7 @@ ANIMALS = "Prototypes, 90 drawn animals"
 
 
 def nets() -> list[str]:
-    """Return what the page offers by name: backbones with weights in the profile, and CLIP.
+    """Return what the page offers by name: the profile's backbones, CLIP, and a captioner.
 
     All of them have the same labels, so that they can be combined.
 
@@ -38,7 +38,7 @@ def nets() -> list[str]:
     """
     published = profile.active() == "full"
     found = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*found, f"clip/zero-shot@{checkpoint.default()}"]
+    return [*found, f"clip/zero-shot@{checkpoint.default()}", f"llm/captioner@{blip.default()}"]
 
 
 def choose(
