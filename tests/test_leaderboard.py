@@ -35,7 +35,7 @@ def test_the_stored_table_is_what_the_predictions_say(rows, stored):
         row, labels = stored.loc[name], np.arange(200)
         for k in (1, 5):
             wanted = top_k_accuracy_score(truth, probs, k=k, labels=labels)
-            ties = 1e-3 if k > 1 else 2e-4  # half precision makes some, far down the list
+            ties = 1e-3 if k > 1 else 6e-4  # half precision makes some
             assert row[f"top{k}"] == pytest.approx(wanted, abs=ties), (name, k)
             assert row[f"top{k}_low"] < row[f"top{k}"] < row[f"top{k}_high"]
         probs = np.maximum(probs.astype(float), 3e-8)
