@@ -38,7 +38,8 @@ def runs(
     as JSON. Without that cell, what was executed is kept for the site's tests.
     """
     modules = {getattr(item, "module", None) for item in request.session.items}
-    probes = {each.CHAPTER: each.PROBE for each in modules if hasattr(each, "CHAPTER")}
+    mine = [each for each in modules if hasattr(each, "CHAPTER") and hasattr(each, "PROBE")]
+    probes = {each.CHAPTER: each.PROBE for each in mine}
     folder, stop = tmp_path_factory.mktemp("chapters"), threading.Event()
     assets = freshness.assets(ROOT, CACHE / "assets.json")
     keys = {
