@@ -14,8 +14,12 @@ STAMP := $(VENV)/.stamp
 site: $(STAMP)
 	$(BIN)/meznet site
 
+# Chapters, browsers and times have the machine to themselves; all else runs two at a time.
+ALONE := chapters or lab or real or site or budget
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "$(ALONE)"
+	$(BIN)/python -m pytest -m "not ($(ALONE))" -n 2 --dist loadfile
 
 lab: $(STAMP)
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab chapters

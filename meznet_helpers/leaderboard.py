@@ -12,7 +12,7 @@ from meznet_helpers.labelers import labeler
 from meznet_helpers.labelers.judge import LocalJudge
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
-from meznet_helpers.validation import LATER, models, tables
+from meznet_helpers.validation import LATER, models, split, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,11 +93,12 @@ def halves() -> dict[str, tuple[Predictions, np.ndarray]]:
     dict of str to (Predictions, ndarray of int)
         ``"fit"`` and ``"judge"``: 5,000 images each, all labelers, and the truth.
     """
-    found = {}
+    (nets, truth), (others, _) = tables(), tables(None, "later chapters")
+    whole, found = Predictions.join(nets, others), {}
+    parts = split().loc[list(whole.images), "part"].to_numpy()
     for part in ("fit", "judge"):
-        nets, truth = tables(part)
-        others, _ = tables(part, "later chapters")
-        found[part] = Predictions.join(nets, others), truth
+        here = np.flatnonzero(parts == part)
+        found[part] = whole.select(images=[whole.images[at] for at in here]), truth[here]
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from meznet_helpers import __version__, cli, labelers, store, validation
+from meznet_helpers import __version__, cli, labelers, relabeling, store, validation
 from meznet_helpers import site as sites
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
@@ -485,7 +485,7 @@ def test_evaluate_tables(agree, monkeypatch, tmp_path, capsys):
     row["agree"] = agree
     monkeypatch.setattr(validation, "read", lambda folder: (f"images of {folder}", None))
     monkeypatch.setattr(
-        validation, "compare", lambda images: pd.DataFrame([row | {"model": images}])
+        relabeling, "compare", lambda images: pd.DataFrame([row | {"model": images}])
     )
     argv = ("evaluate", "--tables", "--data", tmp_path)
     status, out, err = run(capsys, *argv)

@@ -42,6 +42,7 @@ INDIRECT = {
     "mglearn": "plots/networks.py loads one file of it",
     "onnxscript": "torch's export to ONNX needs it",
     "myst-parser": "Sphinx loads it by name to read the chapters",
+    "pytest-xdist": "make test runs two tests at a time",
     "ruff": "run as a program, by make lint and by this file",
     "scikit-image": "profile.py finds photographs inside it",
     "setuptools": "builds the package without build isolation, so that its version is pinned too",
@@ -328,6 +329,12 @@ def test_import_is_quick(module: str, fresh_python) -> None:
 def modules() -> list[Path]:
     """Return the files of the package."""
     return sources(PACKAGE.name)
+
+
+def test_all_packages_are_installed() -> None:
+    """A wheel would lack a folder that is not listed."""
+    folders = {dotted(path.parent / "x").rpartition(".")[0] for path in modules()}
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -1,0 +1,1 @@
+"""Language models: what is asked, by whom it is answered, and how the answer is understood."""
