@@ -18,6 +18,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     table : DataFrame
         As `meznet_helpers.leaderboard.build` returns it.
     title : str
+        n is added to it.
 
     Returns
     -------
@@ -29,14 +30,17 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     >>> "llm/captioner@tiny" in leaderboard(read(), "All").as_raw_html()
     True
     """
-    shown = table[["labeler", "chapter", "n"]].copy()
+    from great_tables import loc, style
+
+    shown = table[["labeler", "chapter"]].copy()
     for k in (1, 5):
         ends = (table[f"top{k}_low"], table[f"top{k}_high"])
         shown[f"top{k}"] = _with_interval(table[f"top{k}"], *ends)
     shown = shown.join(table[["log_loss", "ece", "ms", "mb"]]).rename(columns={"mb": "size_mb"})
+    n = int(table["n"].iloc[0])
     return (
-        plain(shown, title)
-        .fmt_integer("n")
+        plain(shown, f"{title}, n = {n:,}")
+        .tab_style(style.css("white-space: nowrap"), loc.body(["labeler", "top1", "top5"]))
         .fmt_number("log_loss", decimals=2)
         .fmt_percent("ece", decimals=1)
         .fmt_number(["ms", "size_mb"], decimals=1)
