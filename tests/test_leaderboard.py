@@ -89,6 +89,17 @@ def test_bytes_count_each_file_once(stored):
     )
 
 
+def test_times_are_sums(monkeypatch):
+    """Two milliseconds for each labeler, and half a one for the judge's own reading."""
+    monkeypatch.setattr(leaderboard.cost, "latency", lambda net, image, **how: 2.0)
+    monkeypatch.setattr(leaderboard.cost, "milliseconds", lambda work, repeats: 16.0)
+    found = leaderboard.times()
+    assert found["llm/captioner@tiny"] == 2.0
+    assert found["soft ensemble of the 7 nets"] == 14.0
+    assert found["llm/judge@tiny"] == 14.5
+    assert found["stacked ensemble of all 11"] == 22.0
+
+
 def test_milliseconds_add_up(stored):
     """An ensemble takes as long as its members one after the other."""
     ms = stored["ms"]

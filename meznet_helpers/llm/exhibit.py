@@ -121,7 +121,7 @@ def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        [name, len(body), len(pictures(body)), bool(_FILE.search(_URL.sub("", body.decode())))]
+        [name, len(body), len(pictures(body)), bool(_FILE.search(body.decode()))]
         for name, body in bodies.items()
     ]
     return pd.DataFrame(rows, columns=["request", "bytes", "pictures", "names a file"])
