@@ -32,7 +32,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     """
     from great_tables import loc, style
 
-    shown = table[["labeler", "chapter"]].copy()
+    shown = table[["labeler"]].copy()
     for k in (1, 5):
         ends = (table[f"top{k}_low"], table[f"top{k}_high"])
         shown[f"top{k}"] = _with_interval(table[f"top{k}"], *ends)
@@ -41,6 +41,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     return (
         plain(shown, f"{title}, n = {n:,}")
         .tab_style(style.css("white-space: nowrap"), loc.body(["labeler", "top1", "top5"]))
+        .tab_options(table_font_size="80%")  # all columns beside each other on a page
         .fmt_number("log_loss", decimals=2)
         .fmt_percent("ece", decimals=1)
         .fmt_number(["ms", "size_mb"], decimals=1)

@@ -208,7 +208,6 @@ def test_the_page_quotes_the_leaderboard(chapter: SimpleNamespace) -> None:
     for row in leaderboard.read().itertuples():
         cells = [
             row.labeler,
-            str(row.chapter),
             share(round(row.top1 * row.n), row.n),
             share(round(row.top5 * row.n), row.n),
             f"{row.log_loss:.2f}",
