@@ -132,13 +132,14 @@ def quality() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    probs, (_, truth) = predictions().probs, tables("judge")
-    ranks, rows = evaluate.rank_of_truth(probs, truth), []
-    for entry, one, places in zip(entries(), probs, ranks, strict=True):
+    found, rows = predictions(), []
+    truth = found.labels.indices(split().loc[list(found.images), "label_id"])
+    ranks = evaluate.rank_of_truth(found.probs, truth)
+    for entry, one, places in zip(entries(), found.probs, ranks, strict=True):
         row = {"labeler": entry.name, "chapter": entry.chapter, "n": len(truth)}
-        for found in evaluate.accuracy(places[None], (1, 5)).itertuples():
-            row[f"top{found.k}"] = found.accuracy
-            row |= {f"top{found.k}_low": found.low, f"top{found.k}_high": found.high}
+        for top in evaluate.accuracy(places[None], (1, 5)).itertuples():
+            row[f"top{top.k}"] = top.accuracy
+            row |= {f"top{top.k}_low": top.low, f"top{top.k}_high": top.high}
         row["log_loss"] = float(calibration.log_loss(one, truth).mean())
         row["ece"] = calibration.expected_calibration_error(one, truth)
         rows.append(row | {"mb": _megabytes(entry)})

@@ -132,12 +132,6 @@ def said(task: str, labeler: CaptionLabeler, data: Dataset) -> tuple[str, Counte
     return f"| {task} | {exporting.share(right)} | {exporting.share(off)} |", lies
 
 
-def write_log(log: list[dict[str, float]], file: Path) -> None:
-    """Write a training's log as CSV."""
-    rows = [",".join(map(str, line.values())) for line in log]
-    file.write_text("\n".join([",".join(log[0]), *rows, ""]), encoding="utf-8")
-
-
 def main() -> None:
     """Write data/models/captioner/."""
     parser = exporting.arguments("transformers-blip", __doc__)
@@ -148,8 +142,8 @@ def main() -> None:
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     store(run, folder)
-    write_log(run.log, folder / "log.csv")
-    write_log(first, folder / "log-towers.csv")
+    exporting.write_log(run.log, folder / "log.csv")
+    exporting.write_log(first, folder / "log-towers.csv")
 
     space, (images, truth) = labels.tiny_imagenet(), read(args.images)
     photographs = Dataset(images, truth, space)

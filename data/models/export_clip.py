@@ -99,9 +99,7 @@ def main() -> None:
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     store(run, folder, tokenizer(args.out / f"{name}-tokenizer"))
-    rows = [",".join(str(line[key]) for key in run.log[0]) for line in run.log]
-    text = "\n".join([",".join(run.log[0]), *rows, ""])
-    (folder / "log.csv").write_text(text, encoding="utf-8")
+    exporting.write_log(run.log, folder / "log.csv")
 
     space = labels.tiny_imagenet()
     photographs, truth = read(args.images)

@@ -110,6 +110,12 @@ def share(hits: np.ndarray) -> str:
     return f"{hits.mean():.1%} ({low:.1%} to {high:.1%}, n = {len(hits):,})"
 
 
+def write_log(log: list[dict[str, float]], file: Path) -> None:
+    """Write a training's log as CSV."""
+    rows = [",".join(str(line[key]) for key in log[0]) for line in log]
+    file.write_text("\n".join([",".join(log[0]), *rows, ""]), encoding="utf-8")
+
+
 def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16) -> None:
     """Write data/models/<name>/."""
     recipe, log, space = run.recipe, run.log, labels.tiny_imagenet()
@@ -147,8 +153,7 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
     folder = HERE / run.name
     folder.mkdir(exist_ok=True)
     save_file(packed, folder / "weights.safetensors", {"application": recipe.application})
-    rows = [",".join(str(line[key]) for key in log[0]) for line in log]
-    (folder / "log.csv").write_text("\n".join([",".join(log[0]), *rows, ""]), encoding="utf-8")
+    write_log(log, folder / "log.csv")
     facts = {
         **dataclasses.asdict(backbone),
         "bits": bits,

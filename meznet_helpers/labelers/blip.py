@@ -64,22 +64,13 @@ def load(name: str) -> Captioner:
     """
     source = pretrained.find(name, CHECKPOINTS, "captioner")
     with pretrained.quiet(), pretrained.told(name):
-        from transformers import (
-            AutoImageProcessor,
-            AutoTokenizer,
-            BlipConfig,
-            BlipForConditionalGeneration,
-        )
+        from transformers import BlipConfig, BlipForConditionalGeneration
 
         kind = BlipConfig.get_config_dict(source, **pretrained.where(source))[0].get("model_type")
         if kind != "blip":
             raise MeznetError(f"{name} is a model of type {kind}, not a BLIP.")
         model = pretrained.weights(BlipForConditionalGeneration, source, name)
-        tokenizer = AutoTokenizer.from_pretrained(source, **pretrained.where(source))
-        processor = AutoImageProcessor.from_pretrained(
-            source, backend="pil", **pretrained.where(source)
-        )
-    return Captioner(model, tokenizer, processor)
+        return Captioner(model, *pretrained.preparation(source))
 
 
 def default() -> str:

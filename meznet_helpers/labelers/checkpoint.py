@@ -130,17 +130,13 @@ def load(name: str) -> Checkpoint:
         If there is no such checkpoint, a file of it is missing or of another shape, it can't be
         downloaded, or its activation is not the one it was trained with.
     """
-    from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
+    from transformers import CLIPConfig, CLIPModel
 
     source = find(name)
     with pretrained.quiet(), pretrained.told(name):
         check(name, CLIPConfig.get_config_dict(source, **pretrained.where(source))[0])
         model = pretrained.weights(CLIPModel, source, name)
-        tokenizer = AutoTokenizer.from_pretrained(source, **pretrained.where(source))
-        processor = AutoImageProcessor.from_pretrained(
-            source, backend="pil", **pretrained.where(source)
-        )
-    return Checkpoint(name, model, tokenizer, processor)
+        return Checkpoint(name, model, *pretrained.preparation(source))
 
 
 def default() -> str:

@@ -77,11 +77,11 @@ class EnsembleLabeler(Labeler):
     def _combined(self, probs: Sequence[np.ndarray], images: Sequence[str]) -> Predictions:
         """Combine the members' probabilities, each (images, labels)."""
         names = [member.name for member in self.members]
+        together = Predictions(np.stack(probs), names, images, self.labels)
         if callable(self.method):
-            found = self.method(Predictions(np.stack(probs), names, images, self.labels))
+            found = self.method(together)
             return Predictions(found[None], (self.name,), images, self.labels)
         options = {} if self.weights is None else {"weights": self.weights}
-        together = Predictions(np.stack(probs), names, images, self.labels)
         try:
             return ensemble.combine(together, self.method, name=self.name, **options)
         except (TypeError, ValueError) as error:

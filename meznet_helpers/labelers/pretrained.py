@@ -94,6 +94,27 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def preparation(source: Path | str) -> tuple[Any, Any]:
+    """Load what prepares texts and what prepares images for a checkpoint.
+
+    Parameters
+    ----------
+    source : Path or str
+        From `find`.
+
+    Returns
+    -------
+    tokenizer, processor : of transformers
+    """
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    how = where(source)
+    return (
+        AutoTokenizer.from_pretrained(source, **how),
+        AutoImageProcessor.from_pretrained(source, backend="pil", **how),
+    )
+
+
 @contextlib.contextmanager
 def told(name: str) -> Iterator[None]:
     """Turn the errors of transformers, the hub and safetensors into one sentence."""
