@@ -66,8 +66,9 @@ def test_encoding_once_is_fifteen_times_faster_than_for_each_partition(capsys):
     """Encoding included, twenty partitions of the same images: and the very same accuracies."""
     from sklearn.metrics.pairwise import cosine_similarity
 
-    from meznet_helpers import emojizoo, features, partitions, repeats
-    from meznet_helpers.labelers import labeler
+    from meznet_helpers import emojizoo, features
+    from meznet_helpers.measure import partitions, repeats
+    from meznet_helpers.names import labeler
     from meznet_helpers.prototypes import study
 
     zoo = emojizoo.render(emojizoo.table().query("animal == 'yes'").slug.head(20), 20, size=64)
@@ -100,14 +101,14 @@ def test_encoding_once_is_fifteen_times_faster_than_for_each_partition(capsys):
 @pytest.mark.parametrize(("classes", "width", "wanted"), [(1_000, 1_280, 8), (50_000, 512, 3)])
 def test_exact_search_costs_little_more_than_the_product(classes, width, wanted, capsys):
     """One query against all prototypes, against the bare product of its matrix in 32 bits."""
-    from meznet_helpers.prototypes import search
+    from meznet_helpers.prototypes import nearest, search
 
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(classes, width)).astype(np.float32)
     query, owners = rng.normal(size=(1, width)).astype(np.float32), np.arange(classes)
     norms = search.lengths(vectors)
     pair = (
-        lambda: search.nearest(query, vectors, owners, k=5, norms=norms),
+        lambda: nearest(query, vectors, owners, k=5, norms=norms),
         lambda: query @ vectors.T,
     )
     found = min(ratio(*pair, rounds=15) for _ in range(TRIES))
@@ -120,7 +121,7 @@ def test_exact_search_costs_little_more_than_the_product(classes, width, wanted,
 def test_ensembles_are_twenty_times_faster_than_group_by(method, capsys):
     import pandas as pd
 
-    from meznet_helpers.ensemble import METHODS
+    from meznet_helpers.ensembles import METHODS
 
     shape = (5, 1000, 200)
     raw = np.random.default_rng(0).random(shape, dtype=np.float32)

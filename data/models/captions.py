@@ -12,7 +12,7 @@ import pandas as pd
 from drawings import classes
 
 from meznet_helpers import emojizoo, labels
-from meznet_helpers.prompts import frame
+from meznet_helpers.words import frame
 
 SHARED = ("{}", "{a}", "this is {a}", "a picture of {a}", "an image of {a}")
 PHOTO = ("a photo of {a}", "a photo of the {}", "a small photo of {a}", "a blurry photo of {a}")

@@ -17,12 +17,12 @@ import wordlist
 from train_captioner import CONTEXT, MEAN, untrained
 from training import HERE, SIDE, logged, recipes
 
-from meznet_helpers import emojizoo, evaluate, labels
-from meznet_helpers.dataset import Dataset
-from meznet_helpers.labelers import blip
-from meznet_helpers.labelers.captioner import CaptionLabeler
+from meznet_helpers import emojizoo, labels
+from meznet_helpers.book.validation_set import read
+from meznet_helpers.images import Dataset
+from meznet_helpers.llm import CaptionLabeler, captioner
 from meznet_helpers.llm.answers import Reader
-from meznet_helpers.validation import read
+from meznet_helpers.measure import hits, rank_of_truth
 
 CARD = """# llm/captioner@tiny
 
@@ -112,8 +112,8 @@ def store(run: exporting.Finished, folder: Path) -> None:
 def chosen(task: str, labeler: CaptionLabeler, data: Dataset) -> str:
     """Measure one line of the card's first table."""
     probs = labeler.predict(data.images, progress=True).probs
-    ranks = evaluate.rank_of_truth(probs, data.truth)[0]
-    first, five = (exporting.share(evaluate.hits(ranks, k)) for k in (1, 5))
+    ranks = rank_of_truth(probs, data.truth)[0]
+    first, five = (exporting.share(hits(ranks, k)) for k in (1, 5))
     return f"| {task} | {first} | {five} |"
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     tasks = {"200 classes of photographs": photographs, classes: known, beasts: animals}
     told = [said(task, asked(data, photo), data) for task, data in tasks.items()]
     lies = told[0][1]
-    found = blip.load(str(folder))
+    found = captioner.load(str(folder))
     vision, text = found.model.config.vision_config, found.model.config.text_config
     card = CARD.format(
         parameters=sum(each.numel() for each in found.model.parameters()),

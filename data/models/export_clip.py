@@ -15,12 +15,11 @@ import numpy as np
 from train_clip import MEAN, tokenizer, untrained
 from training import HERE, SIDE
 
-from meznet_helpers import emojizoo, evaluate, labels
+from meznet_helpers import emojizoo, labels
+from meznet_helpers.book.validation_set import read
 from meznet_helpers.images import Images
-from meznet_helpers.labelers import checkpoint
-from meznet_helpers.labelers.clip import ZeroShotLabeler
-from meznet_helpers.prompts import DRAWINGS, PHOTOS
-from meznet_helpers.validation import read
+from meznet_helpers.measure import hits, rank_of_truth
+from meznet_helpers.words import DRAWINGS, PHOTOS, ZeroShotLabeler, clip
 
 CARD = """# clip/zero-shot@tiny
 
@@ -86,8 +85,8 @@ def store(run: exporting.Finished, folder: Path, tokens: Any) -> None:
 
 def row(name: str, labeler: ZeroShotLabeler, images: Images, truth: np.ndarray) -> str:
     """Measure one line of the card's table."""
-    ranks = evaluate.rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
-    first, five = (exporting.share(evaluate.hits(ranks, k)) for k in (1, 5))
+    ranks = rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
+    first, five = (exporting.share(hits(ranks, k)) for k in (1, 5))
     return f"| {name} | {first} | {five if len(labeler.labels) > 5 else ''} |"
 
 
@@ -134,7 +133,7 @@ def main() -> None:
             sorts.truth,
         ),
     ]
-    found = checkpoint.load(str(folder))
+    found = clip.load(str(folder))
     vision, text = found.model.config.vision_config, found.model.config.text_config
     card = CARD.format(
         parameters=sum(each.numel() for each in found.model.parameters()),

@@ -14,9 +14,9 @@ import exporting
 import numpy as np
 from training import committed
 
-from meznet_helpers import evaluate
-from meznet_helpers.backbones import Backbone, backbone
+from meznet_helpers.labelers import Backbone, backbone
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
+from meznet_helpers.measure import rank_of_truth
 
 
 def ranks(net: Backbone, weights: dict[str, np.ndarray], images: Any, truth: Any) -> np.ndarray:
@@ -25,7 +25,7 @@ def ranks(net: Backbone, weights: dict[str, np.ndarray], images: Any, truth: Any
     labeler.model = untrained(net)
     for variable in labeler.model.weights:
         variable.assign(weights[variable.path])
-    return evaluate.rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
+    return rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
 
 
 def export(name: str, images: Path, out: Path) -> None:

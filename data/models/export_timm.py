@@ -14,9 +14,9 @@ import exporting
 import numpy as np
 from training import recipes
 
-from meznet_helpers import evaluate
-from meznet_helpers.backbones import Backbone
+from meznet_helpers.labelers import Backbone
 from meznet_helpers.labelers.timm import TrainedLabeler, load_weights, untrained
+from meznet_helpers.measure import rank_of_truth
 
 PHOTOGRAPHS = "It has seen photographs alone: drawings are foreign to it."
 DRAWINGS = """It has seen photographs, and drawings of Emoji Zoo's classes that are not animals,
@@ -29,7 +29,7 @@ def ranks(net: Backbone, weights: dict[str, np.ndarray], images: Any, truth: Any
     labeler = TrainedLabeler(net)
     labeler.model = untrained(net)
     load_weights(labeler.model, weights, Path("the run"))
-    return evaluate.rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
+    return rank_of_truth(labeler.predict(images, batch_size=250).probs, truth)[0]
 
 
 def export(name: str, images: Path, out: Path, bits: int) -> None:

@@ -17,10 +17,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from training import HERE, SIDE, Recipe, load_images, recipes, split
 
-from meznet_helpers import evaluate, labels
-from meznet_helpers.backbones import Backbone
-from meznet_helpers.labelers.stored import pack, unpack
-from meznet_helpers.validation import read
+from meznet_helpers import labels, measure
+from meznet_helpers.book.validation_set import read
+from meznet_helpers.labelers import Backbone
+from meznet_helpers.labelers.packing import pack, unpack
+from meznet_helpers.measure import wilson
 
 ENLARGED = (0, 32, 64)  # input sizes to choose from, in pixels above the size of the training
 COST = 0.003  # of top-1: more must not be lost by storing fewer bits
@@ -106,7 +107,7 @@ def call(function: str, first: str, options: dict[str, Any]) -> str:
 
 def share(hits: np.ndarray) -> str:
     """Write an accuracy with its interval and n."""
-    low, high = evaluate.wilson(int(hits.sum()), len(hits))
+    low, high = wilson(int(hits.sum()), len(hits))
     return f"{hits.mean():.1%} ({low:.1%} to {high:.1%}, n = {len(hits):,})"
 
 
@@ -138,7 +139,7 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
     for size in (recipe.size + more for more in ENLARGED):
         net = dataclasses.replace(backbone, size=size)
         found = ranks(net, run.weights, list(x[held_out]), y[held_out])
-        tried[size] = float(evaluate.hits(found, 1).mean())
+        tried[size] = float(measure.hits(found, 1).mean())
     backbone = dataclasses.replace(backbone, size=max(tried, key=tried.get))
 
     photographs, truth = read(images)
@@ -146,7 +147,7 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
     at_less = ranks(backbone, stored, photographs, truth)
     turned = [np.ascontiguousarray(photograph[::-1]) for photograph in photographs.arrays[:2000]]
     upside_down = ranks(backbone, stored, turned, truth[:2000])
-    lost = int(evaluate.hits(at_full, 1).sum()) - int(evaluate.hits(at_less, 1).sum())
+    lost = int(measure.hits(at_full, 1).sum()) - int(measure.hits(at_less, 1).sum())
     if lost > COST * len(truth):
         raise SystemExit(f"{bits} bits cost {run.name} {lost} of {len(truth)} images: store more.")
 
@@ -158,12 +159,12 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
         **dataclasses.asdict(backbone),
         "bits": bits,
         "n": len(truth),
-        "hits1": int(evaluate.hits(at_less, 1).sum()),
-        "hits5": int(evaluate.hits(at_less, 5).sum()),
-        "hits1_32_bits": int(evaluate.hits(at_full, 1).sum()),
+        "hits1": int(measure.hits(at_less, 1).sum()),
+        "hits5": int(measure.hits(at_less, 5).sum()),
+        "hits1_32_bits": int(measure.hits(at_full, 1).sum()),
         "n_turned": len(turned),
-        "hits1_upright": int(evaluate.hits(at_less[: len(turned)], 1).sum()),
-        "hits1_upside_down": int(evaluate.hits(upside_down, 1).sum()),
+        "hits1_upright": int(measure.hits(at_less[: len(turned)], 1).sum()),
+        "hits1_upside_down": int(measure.hits(upside_down, 1).sum()),
         "parameters": int(sum(values.size for values in run.weights.values())),
         "epochs": run.earlier + len(log),
     }
@@ -175,8 +176,8 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
         enlarged=f", enlarged to {side} x {side}, bilinear" if side > SIDE else "",
         mode=recipe.mode,
         mode_words=MODE_WORDS[recipe.mode],
-        top1=share(evaluate.hits(at_less, 1)),
-        top5=share(evaluate.hits(at_less, 5)),
+        top1=share(measure.hits(at_less, 1)),
+        top5=share(measure.hits(at_less, 5)),
         parameters=facts["parameters"],
         stored=STORED[bits],
         bits=bits,
@@ -186,8 +187,8 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
         hours=sum(line["seconds"] for line in log) / 3600,
         choice=", ".join(f"{value:.1%} at {key}" for key, value in tried.items()),
         note=run.note,
-        upside_down=share(evaluate.hits(upside_down, 1)),
-        upright=share(evaluate.hits(at_less[: len(turned)], 1)),
+        upside_down=share(measure.hits(upside_down, 1)),
+        upright=share(measure.hits(at_less[: len(turned)], 1)),
         seen=run.seen,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from meznet_helpers import emojizoo, evaluate, features, labels, prototypes
-from meznet_helpers.labelers import labeler
-from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers import emojizoo, features, labels, prototypes
+from meznet_helpers.book.validation_set import read
+from meznet_helpers.labels import LabelSpace
+from meznet_helpers.measure import accuracy, rank_of_truth
+from meznet_helpers.names import labeler
 from meznet_helpers.prototypes import PrototypeIndex
-from meznet_helpers.validation import read
 
 FOLDER = Path(__file__).parent / "prototypes"
 NET = "timm/regnetx_002"
@@ -56,10 +57,10 @@ def make(name: str, images: object, truth: np.ndarray, space: LabelSpace) -> Pro
 def row(name: str, made_of: str, images: object, truth: np.ndarray) -> str:
     """Judge an index; one line of the card."""
     net = labeler(f"prototypes/{name}@tiny")
-    ranks = evaluate.rank_of_truth(net.predict(images, batch_size=250, progress=True).probs, truth)
+    ranks = rank_of_truth(net.predict(images, batch_size=250, progress=True).probs, truth)
     cells = [f"{len(net.labels)} classes", f"{net.index.vectors.shape[1]} numbers", made_of]
     for k in (1, 4):
-        found = evaluate.accuracy(ranks, k).iloc[0]
+        found = accuracy(ranks, k).iloc[0]
         cells.append(f"{found.accuracy:.1%} ({found.low:.1%} to {found.high:.1%})")
     return f"| {name} | {' | '.join(cells)} | {len(truth):,} |"
 

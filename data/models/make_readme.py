@@ -11,10 +11,13 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity
 
-from meznet_helpers import emojizoo, ensemble, evaluate, probing, validation
-from meznet_helpers.dataset import Dataset
-from meznet_helpers.features import embed
-from meznet_helpers.published import tiny_nets
+from meznet_helpers import emojizoo, measure
+from meznet_helpers.book import validation_set
+from meznet_helpers.book.published import tiny_nets
+from meznet_helpers.ensembles import soft
+from meznet_helpers.features import embed, probing
+from meznet_helpers.images import Dataset
+from meznet_helpers.measure import paired_difference, rank_of_truth, wilson
 
 TEXT = """# Nets trained by this project
 
@@ -67,7 +70,7 @@ and education, and are not part of this repository.
 
 def cell(hits: int, n: int) -> str:
     """Write hits of n as percent and interval."""
-    return percent(hits / n, *evaluate.wilson(hits, n))
+    return percent(hits / n, *wilson(hits, n))
 
 
 def percent(value: float, low: float, high: float) -> str:
@@ -95,28 +98,28 @@ def drawings(
     white = PCA(whiten=True, svd_solver="full").fit(describe(things))
     for some, others in ((x, judged), (white.transform(x), white.transform(judged))):
         means = [some[train.truth == label].mean(axis=0) for label in range(len(zoo.labels))]
-        ranks = evaluate.rank_of_truth(cosine_similarity(others, means), valid.truth)
-        cells += [cell(int(evaluate.hits(ranks, k).sum()), len(valid)) for k in (1, 4)]
+        ranks = rank_of_truth(cosine_similarity(others, means), valid.truth)
+        cells += [cell(int(measure.hits(ranks, k).sum()), len(valid)) for k in (1, 4)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def main() -> None:
     """Read cards and predictions, and write the page."""
     nets, every_net = tiny_nets(), tiny_nets(every_tag=True)
-    predictions, truth = validation.tables()
+    predictions, truth = validation_set.tables()
     rows = [
         f"| [{net.model}]({net.folder}/README.md) | {net.mode} | {net.size}"
         f" | {net.parameters:.2f} M"
         f" | {net.epochs} | {cell(net.hits1, net.n)} | {cell(net.hits5, net.n)} |"
         for net in every_net.itertuples()
     ]
-    mean = evaluate.rank_of_truth(ensemble.soft(predictions.probs), truth)
+    mean = rank_of_truth(soft(predictions.probs), truth)
     best = predictions.select(models=nets.loc[nets["hits1"].idxmax(), "model"])
-    best = evaluate.rank_of_truth(best.probs[0], truth)
-    hits1, hits5 = (int(evaluate.hits(mean, k).sum()) for k in (1, 5))
+    best = rank_of_truth(best.probs[0], truth)
+    hits1, hits5 = (int(measure.hits(mean, k).sum()) for k in (1, 5))
     n = len(truth)
     rows.append(f"| All, mean | | | | | {cell(hits1, n)} | {cell(hits5, n)} |")
-    gain = evaluate.paired_difference(mean, best, seed=0)
+    gain = paired_difference(mean, best, seed=0)
     weak = nets[nets["hits1"] < 0.35 * nets["n"]]["model"].tolist()
     below = f"Below 35 % top-1, and to be trained further: {', '.join(weak)}.\n" if weak else ""
     things = emojizoo.render(emojizoo.table().query("animal == 'no'").slug, 7, size=64)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import captions
 import numpy as np
 
-from meznet_helpers.prompts import frame
+from meznet_helpers.words import frame
 
 FIRST = 0.8  # how often a class is called by its first word
 WHAT, KIND, MEDIUM = (

@@ -19,7 +19,7 @@ import wordlist
 from training import SIDE, Run, enlarged, main
 
 from meznet_helpers import labels
-from meznet_helpers.prompts import frame
+from meznet_helpers.words import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
 CONTEXT = 48  # tokens of a text

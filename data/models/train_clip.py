@@ -20,7 +20,7 @@ import numpy as np
 from training import SIDE, Run, enlarged, main
 
 from meznet_helpers import labels
-from meznet_helpers.prompts import frame
+from meznet_helpers.words import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
 SCALE = np.log(100)  # the most that cosines are multiplied by, as a logarithm

@@ -3,7 +3,7 @@
     python data/models/train_judge.py
 
 It is a GPT-2 (Radford et al., "Language models are unsupervised multitask learners", 2019) of
-random weights. It reads the question that `meznet_helpers.llm.judging` writes and learns the number
+random weights. It reads the question that `meznet_helpers.llm.judge` writes and learns the number
 that answers it. The questions are about the half of the validation images that is there to fit to;
 each time one comes up, its labels and the nets' columns come in another order. A tenth of that half
 is kept apart, to see how it does. Ten minutes on two cores.
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import wordlist
 
-from meznet_helpers import ensemble, evaluate, validation
-from meznet_helpers.llm import judging
+from meznet_helpers.book import validation_set
+from meznet_helpers.ensembles import soft
+from meznet_helpers.llm import judge as judging
+from meznet_helpers.measure import wilson
 from meznet_helpers.progress import bar
 
 FOLDER = Path(__file__).parent / "judge"
@@ -58,7 +60,7 @@ it for anything that matters.
 
 def tokenizer() -> Any:
     """Make the tokenizer: the question's words, the labels' names, and numbers."""
-    names = validation.tables()[0].labels.names
+    names = validation_set.tables()[0].labels.names
     numbers = np.arange(101)[None]
     return wordlist.tokenizer((judging.written([name], numbers) for name in names), CONTEXT)
 
@@ -74,12 +76,12 @@ def asked(part: str) -> tuple[list[list[str]], np.ndarray, np.ndarray, np.ndarra
     mean : ndarray of int, shape (questions,)
         What the nets' mean answers.
     """
-    predictions, truth = validation.tables(part)
+    predictions, truth = validation_set.tables(part)
     chosen = judging.candidates(predictions)
     at = np.flatnonzero((chosen == truth[:, None]).any(1))
     chosen, labels = chosen[at], predictions.labels.names
     given = np.take_along_axis(predictions.probs[:, at], chosen[None], 2)
-    mean = np.take_along_axis(ensemble.soft(predictions.probs)[at], chosen, 1).argmax(1)
+    mean = np.take_along_axis(soft(predictions.probs)[at], chosen, 1).argmax(1)
     percents = np.rint(100 * given).astype(int).transpose(1, 2, 0)
     right = (chosen == truth[at][:, None]).argmax(1)
     return [[labels[one] for one in row] for row in chosen], percents, right, mean
@@ -168,7 +170,7 @@ def train(judge: Judge, seed: int) -> None:
 
 def share(hits: np.ndarray) -> str:
     """Write an accuracy with its interval."""
-    low, high = evaluate.wilson(int(hits.sum()), len(hits))
+    low, high = wilson(int(hits.sum()), len(hits))
     return f"{hits.mean():.1%} ({low:.1%} to {high:.1%})"
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from training import load_images, split
 
-from meznet_helpers import clip_study, emojizoo, labels, validation
-from meznet_helpers.dataset import Dataset
+from meznet_helpers import emojizoo, labels
+from meznet_helpers.book import clip_study, validation_set
 from meznet_helpers.finetune import Recipe, clip, report
-from meznet_helpers.images import Images
-from meznet_helpers.labelers import tuned
+from meznet_helpers.images import Dataset, Images
+from meznet_helpers.words import tuned
 
 METHOD = "probe"
 PHOTOGRAPHS = Recipe(epochs=5, rate=1e-2, batch=256, crop=0.5, mixed=True)
@@ -34,7 +34,7 @@ def drawings() -> None:
 def photographs(images: Path, validation_images: Path, cache: Path) -> None:
     """Write data/models/clip-tuned-photographs/; the training photographs held out choose."""
     space, (x, y) = labels.tiny_imagenet(), load_images(images, cache)
-    chosen, truth = validation.read(validation_images)
+    chosen, truth = validation_set.read(validation_images)
     train, valid = (
         Dataset(Images(list(x[some]), [str(at) for at in some]), y[some], space)
         for some in split(y)

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meznet_helpers import evaluate, labels, profile, validation
+from meznet_helpers import labels, measure
+from meznet_helpers.assets import profile
+from meznet_helpers.book import validation_set
 from meznet_helpers.images import Images
-from meznet_helpers.labelers.captioner import CaptionLabeler
+from meznet_helpers.llm import CaptionLabeler
 from meznet_helpers.llm.answers import Reader
+from meznet_helpers.measure import rank_of_truth
 
 FOLDER = profile.data() / "results" / "captioner"
 #: Prompts of constrained choice: three that it was trained with, and others.
@@ -37,8 +40,8 @@ def constrained(images: Images, truth: np.ndarray) -> pd.DataFrame:
     rows = []
     for prompt in CONSTRAINED:
         probs = CaptionLabeler("tiny", prompt=prompt).predict(images, progress=True).probs
-        ranks = evaluate.rank_of_truth(probs, truth)[0]
-        hits = {f"hits{k}": int(evaluate.hits(ranks, k).sum()) for k in (1, 5)}
+        ranks = rank_of_truth(probs, truth)[0]
+        hits = {f"hits{k}": int(measure.hits(ranks, k).sum()) for k in (1, 5)}
         rows.append({"prompt": prompt, "n": len(truth)} | hits)
         print(rows[-1], flush=True)
     return pd.DataFrame(rows)
@@ -67,8 +70,8 @@ def main() -> None:
     """Write data/results/captioner/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    images, truth = validation.read(parser.parse_args().images)
-    judging = np.flatnonzero(validation.split().loc[list(images.names), "part"] == "judge")
+    images, truth = validation_set.read(parser.parse_args().images)
+    judging = np.flatnonzero(validation_set.split().loc[list(images.names), "part"] == "judge")
     some = Images([images[at] for at in judging], [images.names[at] for at in judging])
     FOLDER.mkdir(exist_ok=True)
     texts, lies = free(some, truth[judging])

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from meznet_helpers import clip_study, emojizoo, labels
-from meznet_helpers.dataset import Dataset
+from meznet_helpers import emojizoo, labels
+from meznet_helpers.book import clip_study
+from meznet_helpers.book.validation_set import read
 from meznet_helpers.finetune.clip import cropped
-from meznet_helpers.validation import read
+from meznet_helpers.images import Dataset
 
 SEEDS = range(5)
 FOLDER = Path(__file__).parent / "clip"

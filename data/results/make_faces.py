@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from meznet_helpers import probing
-from meznet_helpers.features import embed
-from meznet_helpers.imagefolder import read_tree
+from meznet_helpers.features import embed, probing
+from meznet_helpers.images import read_tree
 
 NET = "keras/MobileNetV2@imagenet"
 SIDE = 200  # pixels to which the lecture resizes

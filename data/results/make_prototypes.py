@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics.pairwise import cosine_similarity
 
-from meznet_helpers import emojizoo, features, partitions, prototypes, repeats
-from meznet_helpers.dataset import Dataset
-from meznet_helpers.labelers import labeler
-from meznet_helpers.labelers.network import NetworkLabeler
+from meznet_helpers import emojizoo, features, prototypes
+from meznet_helpers.images import Dataset
+from meznet_helpers.labelers import NetworkLabeler
 from meznet_helpers.labels import from_names
+from meznet_helpers.measure import partitions, repeats
+from meznet_helpers.names import labeler
 from meznet_helpers.progress import bar
 from meznet_helpers.prototypes import PrototypeIndex, study
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from meznet_helpers import evaluate
-from meznet_helpers.labelers import labeler
-from meznet_helpers.published import tiny_nets
-from meznet_helpers.spell import CONDITIONS
-from meznet_helpers.validation import read
+from meznet_helpers.book.published import tiny_nets
+from meznet_helpers.book.spell import CONDITIONS
+from meznet_helpers.book.validation_set import read
+from meznet_helpers.measure import rank_of_truth
+from meznet_helpers.names import labeler
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     for condition, changes in CONDITIONS.items():
         for name in filter(lambda each: each.startswith("keras/"), tiny_nets()["model"]):
             probs = labeler(name, **changes).predict(images, batch_size=250, progress=True).probs
-            columns[condition, name] = evaluate.rank_of_truth(probs, truth)[0]
+            columns[condition, name] = rank_of_truth(probs, truth)[0]
     table = pd.DataFrame(columns, index=pd.Index(images.names, name="image"))
     table.columns.names = ["condition", "model"]
     target = Path(__file__).parent / "spell-ranks.csv.gz"

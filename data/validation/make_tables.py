@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meznet_helpers import evaluate, relabeling, spell, validation
+from meznet_helpers.book import spell, validation_set
+from meznet_helpers.book.published import tiny_nets
 from meznet_helpers.images import Images
 from meznet_helpers.labels import tiny_imagenet
-from meznet_helpers.published import tiny_nets
+from meznet_helpers.measure import hits, rank_of_truth
 
 SPELLED = 2000  # images labeled under the spell: of those that judge, the exhibit's 20 among them
 SEED = 1
@@ -36,7 +37,7 @@ def write_split(images: Images, truth: np.ndarray) -> None:
     ids = np.array(tiny_imagenet().ids)[truth]
     table = pd.DataFrame({"image": images.names, "label_id": ids, "part": part})
     text = table.to_csv(index=False, lineterminator="\n").encode("utf-8")
-    (validation.folder() / "images.csv.gz").write_bytes(gzip.compress(text, mtime=0))
+    (validation_set.folder() / "images.csv.gz").write_bytes(gzip.compress(text, mtime=0))
 
 
 def coarse(probs: np.ndarray) -> np.ndarray:
@@ -55,7 +56,7 @@ def places_of(condition: str, images: Images) -> np.ndarray:
     """Return which images are labeled under a condition."""
     if condition != "caffe, nearest":
         return np.arange(len(images))
-    judging = np.flatnonzero(validation.split()["part"] == "judge")
+    judging = np.flatnonzero(validation_set.split()["part"] == "judge")
     exhibited = np.isin(np.array(images.names)[judging], spell.exhibit_images()["image"])
     return np.sort(judging[np.argsort(~exhibited, kind="stable")][:SPELLED])
 
@@ -63,7 +64,7 @@ def places_of(condition: str, images: Images) -> np.ndarray:
 def models_of(condition: str) -> list[str]:
     """Return which models label them."""
     if condition == "later chapters":
-        return list(validation.LATER)
+        return list(validation_set.LATER)
     nets = tiny_nets()["model"].tolist()
     spelled = condition == "caffe, nearest"  # the exhibit cast its spell on Keras' nets
     return [net for net in nets if net.startswith("keras/") or not spelled]
@@ -71,17 +72,17 @@ def models_of(condition: str) -> list[str]:
 
 def make(model: str, condition: str, images: Images, truth: np.ndarray) -> dict[str, object]:
     """Label the images, write the table, and return its row of `sources.csv`."""
-    predictions = relabeling.recompute(images, model, condition)
+    predictions = validation_set.recompute(images, model, condition)
     rounded = replace(predictions, probs=coarse(predictions.probs))
-    rounded.save(validation.file(model, condition), half=True)
-    ranks = evaluate.rank_of_truth(predictions.probs, truth)
+    rounded.save(validation_set.file(model, condition), half=True)
+    ranks = rank_of_truth(predictions.probs, truth)
     return {
         "model": model,
         "condition": condition,
         "n": len(images),
-        "hits": int(evaluate.hits(ranks, 1).sum()),
-        "weights": relabeling.weights_digest(model),
-        "images": relabeling.digest(images),
+        "hits": int(hits(ranks, 1).sum()),
+        "weights": validation_set.weights_digest(model),
+        "images": validation_set.digest(images),
     }
 
 
@@ -90,22 +91,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
     parser.add_argument(
-        "--condition", choices=validation.FOLDERS, action="append", help="all by default"
+        "--condition", choices=validation_set.FOLDERS, action="append", help="all by default"
     )
     args = parser.parse_args()
-    images, truth = validation.read(args.images)
+    images, truth = validation_set.read(args.images)
     write_split(images, truth)
-    conditions = args.condition or list(validation.FOLDERS)
+    conditions = args.condition or list(validation_set.FOLDERS)
     rows = []
     for condition in conditions:
-        (validation.folder() / validation.FOLDERS[condition]).mkdir(exist_ok=True)
+        (validation_set.folder() / validation_set.FOLDERS[condition]).mkdir(exist_ok=True)
         places = places_of(condition, images)
         some = Images([images[at] for at in places], [images.names[at] for at in places])
         rows += [make(model, condition, some, truth[places]) for model in models_of(condition)]
     table = pd.DataFrame(rows)
     if args.condition:
-        table = pd.concat([validation.sources().query("condition not in @conditions"), table])
-    table.to_csv(validation.folder() / "sources.csv", index=False, lineterminator="\n")
+        table = pd.concat([validation_set.sources().query("condition not in @conditions"), table])
+    table.to_csv(validation_set.folder() / "sources.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from meznet_helpers import profile
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 
 if TYPE_CHECKING:

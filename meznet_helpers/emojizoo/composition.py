@@ -80,7 +80,7 @@ def compose(
 
     Examples
     --------
-    >>> from meznet_helpers.emojizoo import drawing
+    >>> from meznet_helpers.emojizoo.artwork import drawing
     >>> cat = drawing("cat-face", "noto")
     >>> image = compose(cat, np.random.default_rng(0), size=64)
     >>> image.shape, bool((image == compose(cat, np.random.default_rng(0), size=64)).all())

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from meznet_helpers.dataset import Dataset
 from meznet_helpers.emojizoo.artwork import drawing, styles_of, table
 from meznet_helpers.emojizoo.composition import HARD, MILD, Variant, compose
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.images import Images
+from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.progress import bar
 

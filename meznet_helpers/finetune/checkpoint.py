@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meznet_helpers.dataset import Dataset
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Dataset
 
 KIND = "meznet-finetune-1"
 _WHAT = {

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers.dataset import Dataset
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.finetune import forward, nets
 from meznet_helpers.finetune.loop import fit
 from meznet_helpers.finetune.recipe import Recipe
-from meznet_helpers.images import Images
-from meznet_helpers.labelers import checkpoint as checkpoints
-from meznet_helpers.labelers import clip
+from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.prompts import PHOTO, prompts
+from meznet_helpers.words import PHOTO, clip
+from meznet_helpers.words.prompts import prompts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,14 +90,14 @@ def cropped(dataset: Dataset, source: str = "tiny") -> Dataset:
     ----------
     dataset : Dataset
     source : str
-        A checkpoint; see `meznet_helpers.labelers.checkpoint.load`.
+        A checkpoint; see `meznet_helpers.words.clip.load`.
 
     Returns
     -------
     Dataset
         With square images.
     """
-    found = checkpoints.load(source)
+    found = clip.load(source)
     arrays = [found.crop(image) for image in dataset.images]
     images = Images(arrays, dataset.images.names, dataset.images.errors)
     return dataclasses.replace(dataset, images=images)
@@ -151,7 +149,7 @@ def tune(
     """
     if method not in METHODS:
         raise MeznetError(f'method is "{method}"; choose from {", ".join(METHODS)}.')
-    found = checkpoints.load(source)
+    found = clip.load(source)
     recipe = dataclasses.replace(recipe or RECIPES[method], size=found.size)
     weight = clip.text_classifier(found, prompts(train.labels.names, templates))
     net = _scaled(found, clip.classifier(copy.deepcopy(found.model), weight))
@@ -212,7 +210,7 @@ def zero_shot_left(tuned: Tuned, labels: LabelSpace, templates: Sequence[str] = 
         From pixels, as `Tuned.net` takes them, to logits (images, labels): the tuned tower against
         texts as CLIP read them before.
     """
-    found = checkpoints.load(tuned.source)
+    found = clip.load(tuned.source)
     net = copy.copy(tuned.net.net)
     weight = clip.text_classifier(found, prompts(labels.names, templates))
     return _scaled(found, clip.classifier(net, weight))
@@ -235,6 +233,6 @@ def _choose(net: Any, method: str, seed: int) -> None:
     net.bias.requires_grad_(True)
 
 
-def _scaled(found: checkpoints.Checkpoint, net: Any) -> Any:
+def _scaled(found: clip.Checkpoint, net: Any) -> Any:
     about = found.processor
     return nets.scaled(net, about.image_mean, about.image_std).to(found.model.device)

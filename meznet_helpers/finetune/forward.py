@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers.backbones import squeeze
 from meznet_helpers.finetune.recipe import Recipe
+from meznet_helpers.labelers import squeeze
 from meznet_helpers.progress import bar
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers.dataset import Dataset
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.finetune import checkpoint as files
 from meznet_helpers.finetune import forward
 from meznet_helpers.finetune.recipe import Recipe
+from meznet_helpers.images import Dataset
 from meznet_helpers.progress import bar
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from meznet_helpers import profile, store
-from meznet_helpers.backbones import Backbone, registry
+from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers import Backbone, registry
 
 MOMENTUM = 0.03  # Keras' 0.01 and 0.001 lag behind so short a training
 
@@ -160,7 +160,7 @@ def _body(net: Backbone, weights: str, shape: tuple[int, int, int]) -> Any:
     """Build an application without its head, and fill it."""
     import keras
 
-    from meznet_helpers.labelers import stored
+    from meznet_helpers.labelers import packing
     from meznet_helpers.labelers.keras import _downloads_by_store
 
     make = getattr(keras.applications, net.application)
@@ -184,7 +184,7 @@ def _body(net: Backbone, weights: str, shape: tuple[int, int, int]) -> Any:
             input_shape=shape, include_top=False, pooling="avg", weights=published, **net.options
         )
     if weights.endswith("@tiny"):
-        found = stored.read(store.resolve(weights))
+        found = packing.read(store.resolve(weights))
         for weight in body.weights:
             weight.assign(found[weight.path])
     return body

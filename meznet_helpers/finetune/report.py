@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers.dataset import Dataset
 from meznet_helpers.finetune.clip import Tuned
-from meznet_helpers.intervals import wilson
-from meznet_helpers.labelers import checkpoint as checkpoints
-from meznet_helpers.labelers import clip, pretrained
-from meznet_helpers.labelers import tuned as folders
+from meznet_helpers.images import Dataset
+from meznet_helpers.labelers import pretrained
+from meznet_helpers.measure import wilson
+from meznet_helpers.words import clip
+from meznet_helpers.words import tuned as folders
 
 CARD = """# A tuned CLIP
 
@@ -52,7 +52,7 @@ METHODS = {
 }
 
 
-def measure(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
+def summary(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
     """Count how often the most probable label is right.
 
     Parameters
@@ -69,7 +69,7 @@ def measure(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
 
     Examples
     --------
-    >>> measure(np.array([0, 0, 0, 1]), np.eye(2)[[0, 0, 1, 1]])["confusion"]
+    >>> summary(np.array([0, 0, 0, 1]), np.eye(2)[[0, 0, 1, 1]])["confusion"]
     [[2, 1], [0, 1]]
     """
     from sklearn.metrics import confusion_matrix
@@ -113,8 +113,8 @@ def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset])
     MeznetError
         If the folder is there already or can't be written.
     """
-    found = checkpoints.load(tuned.source)
-    metrics = {name: measure(data.truth, tuned.probs(data.images)) for name, data in judged.items()}
+    found = clip.load(tuned.source)
+    metrics = {name: summary(data.truth, tuned.probs(data.images)) for name, data in judged.items()}
     about = {
         "base": tuned.source,
         "digest": clip.digest(found.model),
@@ -137,7 +137,7 @@ def _save_clip(tuned: Tuned, folder: Path) -> None:
 
     from transformers import CLIPProcessor
 
-    found = checkpoints.load(tuned.source)
+    found = clip.load(tuned.source)
     model = copy.deepcopy(found.model)
     net = tuned.net.net
     model.vision_model.load_state_dict(net.vision_model.state_dict())

@@ -1,6 +1,31 @@
 """Labelers: anything that gives probabilities over a label space for images."""
 
-from meznet_helpers.labelers.base import Labeler
-from meznet_helpers.labelers.names import labeler
+from meznet_helpers.labelers.backbones import (
+    INTERPOLATIONS,
+    MODES,
+    Backbone,
+    backbone,
+    registry,
+    scale,
+    squeeze,
+)
+from meznet_helpers.labelers.base import Labeler, Served, living, readable
+from meznet_helpers.labelers.network import SPACES, BackboneLabeler, NetworkLabeler, sha256
 
-__all__ = ["Labeler", "labeler"]
+__all__ = [
+    "INTERPOLATIONS",
+    "MODES",
+    "SPACES",
+    "Backbone",
+    "BackboneLabeler",
+    "Labeler",
+    "NetworkLabeler",
+    "Served",
+    "backbone",
+    "living",
+    "readable",
+    "registry",
+    "scale",
+    "sha256",
+    "squeeze",
+]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers import download, profile, store
-from meznet_helpers.backbones import Backbone
+from meznet_helpers.assets import download, profile, store
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import stored
+from meznet_helpers.labelers import packing
+from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 
 
@@ -30,7 +30,7 @@ class KerasLabeler(BackboneLabeler):
 
     Examples
     --------
-    >>> from meznet_helpers.backbones import backbone
+    >>> from meznet_helpers.labelers.backbones import backbone
     >>> net = KerasLabeler(backbone("keras/MobileNetV2@tiny"))
     >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
     (1, 1, 200)
@@ -200,8 +200,8 @@ def load_weights(model: Any, path: Path) -> None:
     MeznetError
         If the file can't be read, or names or shapes do not match the model.
     """
-    found = stored.read(path)
-    stored.check(path, model.name, {w.path: tuple(w.shape) for w in model.weights}, found)
+    found = packing.read(path)
+    packing.check(path, model.name, {w.path: tuple(w.shape) for w in model.weights}, found)
     for weight in model.weights:
         weight.assign(found[weight.path])
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from meznet_helpers import store
-from meznet_helpers.backbones import Backbone, scale
+from meznet_helpers.assets import store
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import ImageError, read
+from meznet_helpers.labelers.backbones import Backbone, scale
 from meznet_helpers.labelers.base import Labeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from meznet_helpers import profile, store
+from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError
 
 

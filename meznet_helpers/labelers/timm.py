@@ -11,14 +11,13 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from meznet_helpers import labels as spaces
-from meznet_helpers import profile
-from meznet_helpers.backbones import Backbone
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import stored
+from meznet_helpers.labelers import packing
+from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
-from meznet_helpers.labels import LabelSpace
+from meznet_helpers.labels import LabelSpace, imagenet
 
 
 class _Timm(TorchLabeler):
@@ -62,7 +61,7 @@ class TimmLabeler(_Timm):
         """Keep the name; nothing is loaded yet."""
         self.net = net
         self.name = name or f"timm/{net}@imagenet"
-        self.labels = spaces.imagenet() if labels is None else labels
+        self.labels = imagenet() if labels is None else labels
         self.options = options
 
     def recipe(self) -> dict[str, Any]:
@@ -116,7 +115,7 @@ class TrainedLabeler(BackboneLabeler, _Timm):
     def build(self) -> Any:
         """Build the net and load its weights."""
         model, path = untrained(self.backbone), self.weights_file()
-        load_weights(model, stored.read(path), path)
+        load_weights(model, packing.read(path), path)
         return model
 
     def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -163,7 +162,7 @@ def load_weights(model: Any, weights: dict[str, np.ndarray], path: Path) -> None
 
     state = model.state_dict()
     wanted = {name: tuple(each.shape) for name, each in state.items() if each.is_floating_point()}
-    stored.check(path, type(model).__name__, wanted, weights)
+    packing.check(path, type(model).__name__, wanted, weights)
     model.load_state_dict(state | {name: torch.from_numpy(w) for name, w in weights.items()})
 
 

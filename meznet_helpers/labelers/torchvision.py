@@ -10,10 +10,10 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from meznet_helpers import labels as spaces
-from meznet_helpers import profile
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
+from meznet_helpers.labels import imagenet
 
 
 class TorchvisionLabeler(TorchLabeler):
@@ -39,7 +39,7 @@ class TorchvisionLabeler(TorchLabeler):
         """Keep the name; nothing is loaded yet."""
         self.net = net
         self.name = f"torchvision/{net}@imagenet"
-        self.labels = spaces.imagenet()
+        self.labels = imagenet()
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments; see `Labeler.recipe`."""

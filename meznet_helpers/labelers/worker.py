@@ -42,7 +42,7 @@ class Worker:
 
     Examples
     --------
-    >>> from meznet_helpers.labelers import labeler
+    >>> from meznet_helpers.names import labeler
     >>> worker = Worker(labeler("keras/MobileNetV2@tiny"))
     >>> worker.call("probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
     (1, 200)

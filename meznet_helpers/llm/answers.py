@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meznet_helpers.labelspace import LabelSpace, normalize
+from meznet_helpers.labels import LabelSpace, normalize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,13 +14,7 @@ from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see
 from meznet_helpers.plots.probing import learning_curve, neighbors, numbers, plane
-from meznet_helpers.plots.prototypes import (
-    cumulative_accuracy,
-    first_places,
-    found,
-    recall,
-    runs,
-)
+from meznet_helpers.plots.prototypes import cumulative_accuracy, first_places, found, recall, runs
 from meznet_helpers.plots.style import short
 
 __all__ = [

@@ -18,7 +18,7 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.published.keras_applications` returns it.
+        As `meznet_helpers.book.published.keras_applications` returns it.
     named : sequence of str
         Models to write the names of.
 
@@ -28,7 +28,7 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
 
     Examples
     --------
-    >>> from meznet_helpers.published import keras_applications
+    >>> from meznet_helpers.book.published import keras_applications
     >>> accuracy_against_size(keras_applications()).axes[0].get_xscale()
     'log'
     """
@@ -70,7 +70,7 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
     Parameters
     ----------
     summary : DataFrame
-        As `meznet_helpers.spell.summary` returns it.
+        As `meznet_helpers.book.spell.summary` returns it.
     k : int
         Which of its top-k rows to draw.
 
@@ -80,7 +80,7 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
 
     Examples
     --------
-    >>> from meznet_helpers.spell import reference
+    >>> from meznet_helpers.book.spell import reference
     >>> spell(reference().query("n == 500")).axes[0].get_ylabel()
     'top-1 accuracy, n = 500'
     """
@@ -118,7 +118,7 @@ def gains(table: "pd.DataFrame", base: str) -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.comparison.against` returns it.
+        As `meznet_helpers.measure.against` returns it.
     base : str
         The model that the others were compared with; it is the line at zero.
 
@@ -160,7 +160,7 @@ def by_size(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.comparison.by_size` returns it.
+        As `meznet_helpers.ensembles.by_size` returns it.
 
     Returns
     -------

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from meznet_helpers.dataset import Dataset
+    from meznet_helpers.images import Dataset
 
 _COSTS = {
     "size_mb": "size of the weights, MB",
@@ -26,7 +26,7 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.benchmark.run` or `meznet_helpers.benchmark.published` returns it.
+        As `meznet_helpers.book.benchmark.run` or `published` returns it.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
 
     Examples
     --------
-    >>> from meznet_helpers.benchmark import published
+    >>> from meznet_helpers.book.benchmark import published
     >>> len(against_costs(published()).axes)
     6
     """
@@ -83,7 +83,7 @@ def learning_curves(history: "pd.DataFrame", measure: str = "accuracy") -> "Figu
     Parameters
     ----------
     history : DataFrame
-        Of `meznet_helpers.benchmark.Results`.
+        Of `meznet_helpers.book.benchmark.Results`.
     measure : {"accuracy", "loss"}
 
     Returns
@@ -137,7 +137,7 @@ def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     counts : mapping of str to DataFrame of int
-        As `meznet_helpers.benchmark.confusions` returns it: right labels by given ones.
+        As `meznet_helpers.book.benchmark.confusions` returns it: right labels by given ones.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def prediction_grid(
     dataset : Dataset
         With the images that were predicted, and others perhaps.
     predictions : DataFrame
-        Of `meznet_helpers.benchmark.Results`, of one net.
+        Of `meznet_helpers.book.benchmark.Results`, of one net.
     count : int
         How many, drawn at random.
     seed : int

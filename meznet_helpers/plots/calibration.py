@@ -21,7 +21,7 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     tables : dict of str to DataFrame
-        Name of the model -> table as `meznet_helpers.calibration.reliability` returns it.
+        Name of the model -> table as `meznet_helpers.measure.reliability` returns it.
 
     Returns
     -------
@@ -31,8 +31,8 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
     Examples
     --------
     >>> import numpy as np
-    >>> from meznet_helpers import calibration
-    >>> table = calibration.reliability(np.array([[0.7, 0.3], [0.8, 0.2]]), [0, 1])
+    >>> from meznet_helpers.measure import reliability
+    >>> table = reliability(np.array([[0.7, 0.3], [0.8, 0.2]]), [0, 1])
     >>> reliability({"net": table}).axes[0].get_title()
     'net'
     """
@@ -103,7 +103,7 @@ def pairs(table: "pd.DataFrame", title: str) -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        Models as index and columns, such as `meznet_helpers.diversity.error_correlation` gives.
+        Models as index and columns, such as `meznet_helpers.measure.error_correlation` gives.
     title : str
 
     Returns

@@ -15,7 +15,7 @@ def by_prompt(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.clip_study.by_prompt` returns it.
+        As `meznet_helpers.book.clip_study.by_prompt` returns it.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def interval_widths(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.clip_study.interval_widths` returns it.
+        As `meznet_helpers.book.clip_study.interval_widths` returns it.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def interval_widths(table: "pd.DataFrame") -> "Figure":
 
     Examples
     --------
-    >>> from meznet_helpers.clip_study import interval_widths as widths
+    >>> from meznet_helpers.book.clip_study import interval_widths as widths
     >>> interval_widths(widths(0.7, [10, 100])).axes[0].get_xscale()
     'log'
     """
@@ -102,7 +102,7 @@ def price(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.clip_study.summary` returns it, of one split.
+        As `meznet_helpers.book.clip_study.summary` returns it, of one split.
 
     Returns
     -------

@@ -15,7 +15,7 @@ def leaderboard(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.leaderboard.build` returns it.
+        As `meznet_helpers.book.leaderboard.build` returns it.
 
     Returns
     -------

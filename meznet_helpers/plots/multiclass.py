@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers.multiclass import REST, BinaryLines
+from meznet_helpers.features.multiclass import REST, BinaryLines
 from meznet_helpers.plots.style import MARKERS, WIDTH
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def lines(
 
     Examples
     --------
-    >>> from meznet_helpers.multiclass import one_vs_rest
+    >>> from meznet_helpers.features.multiclass import one_vs_rest
     >>> x = np.array([[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0], [0.0, 9.0], [1.0, 9.0]])
     >>> figure = lines(one_vs_rest(x, [0, 0, 1, 1, 2, 2]), x, [0, 0, 1, 1, 2, 2])
     >>> [axis.get_title() for axis in figure.axes]
@@ -89,7 +89,7 @@ def regions(
 
     Examples
     --------
-    >>> from meznet_helpers.strategies import strategies
+    >>> from meznet_helpers.features.multiclass import strategies
     >>> x = np.array([[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [6.0, 5.0], [0.0, 9.0], [1.0, 9.0]])
     >>> fitted = {name: model.fit(x, [0, 0, 1, 1, 2, 2]) for name, model in strategies().items()}
     >>> len(regions(fitted, x, [0, 0, 1, 1, 2, 2]).axes)

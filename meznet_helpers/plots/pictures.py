@@ -52,7 +52,7 @@ def what_nets_see(
     ----------
     picture : ndarray, shape (height, width, 3), uint8
     ways : sequence of (mode, interpolation)
-        As `meznet_helpers.backbones.Backbone` has them.
+        As `meznet_helpers.labelers.Backbone` has them.
     size : int
         Input size, pixels.
 
@@ -67,7 +67,7 @@ def what_nets_see(
     >>> figure.axes[0].get_title(), figure.axes[0].get_xlabel()
     ('caffe, nearest', '-123.7 to -103.9')
     """
-    from meznet_helpers.backbones import Backbone
+    from meznet_helpers.labelers import Backbone
 
     figure, axes = _grid(1, len(ways), WIDTH / len(ways))
     for axis, (mode, interpolation) in zip(axes.flat, ways, strict=True):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from meznet_helpers.dataset import Dataset
+    from meznet_helpers.images import Dataset
 
 
 def numbers(picture: np.ndarray, top: int, left: int, *, side: int = 10) -> "Figure":
@@ -69,7 +69,7 @@ def learning_curve(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.learning_curve.over_seeds` returns it, or rows of that.
+        As `meznet_helpers.features.learning_curve.over_seeds` returns it, or rows of that.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def neighbors(
     places : sequence of int
         Of the images asked for, one for each row.
     nearest : mapping of str to ndarray of int, shape (len(places), k)
-        As `meznet_helpers.probing.neighbors` returns it, for each kind of features.
+        As `meznet_helpers.features.probing.neighbors` returns it, for each kind of features.
 
     Returns
     -------
@@ -178,11 +178,12 @@ def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> "Figure":
         A panel for each kind of features, a dot for each image, a color and a marker for each
         class. Above it, the share of the variance that the plane keeps. Each feature is brought
         to mean 0 and variance 1 first, as logistic regression has it in
-        `meznet_helpers.probing.classifiers`.
+        `meznet_helpers.features.probing.classifiers`.
 
     Examples
     --------
-    >>> from meznet_helpers import emojizoo, probing
+    >>> from meznet_helpers import emojizoo
+    >>> from meznet_helpers.features import probing
     >>> zoo = emojizoo.render(["cat-face", "dog-face"], 4, size=8)
     >>> plane({"pixels": probing.flatten(zoo)}, zoo).axes[0].get_title()
     'pixels, ...%'

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers import repeats
+from meznet_helpers.measure import repeats
 from meznet_helpers.plots.pictures import _grid
 from meznet_helpers.plots.style import MARKERS, WIDTH
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from meznet_helpers.dataset import Dataset
+    from meznet_helpers.images import Dataset
     from meznet_helpers.prototypes import Matches
 
 
@@ -23,7 +23,7 @@ def runs(judged: "Mapping[str, pd.DataFrame]") -> "Figure":
     Parameters
     ----------
     judged : mapping of str to DataFrame
-        Tables of judgments by network, over the same partitions; see `meznet_helpers.repeats`.
+        Judgments by network, over the same partitions; see `meznet_helpers.measure.repeats`.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def recall(table: "pd.DataFrame") -> "Figure":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.approximate_search.compare` returns it.
+        As `meznet_helpers.prototypes.compare_searches` returns it.
 
     Returns
     -------

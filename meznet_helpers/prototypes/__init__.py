@@ -1,19 +1,22 @@
 """Prototype search: classes stand as vectors in an index, and the nearest one is the answer."""
 
-from meznet_helpers.prototypes.decision import (
+from meznet_helpers.prototypes.approximate import compare_searches
+from meznet_helpers.prototypes.index import (
+    PrototypeIndex,
     fit_calibrated,
     fit_scale,
     fit_threshold,
     probabilities,
 )
-from meznet_helpers.prototypes.exchange import read_csv, write_csv
-from meznet_helpers.prototypes.index import PrototypeIndex
+from meznet_helpers.prototypes.labeler import PrototypeLabeler
 from meznet_helpers.prototypes.search import Matches, nearest
-from meznet_helpers.prototypes.storage import editing, load, save
+from meznet_helpers.prototypes.storage import editing, load, read_csv, save, write_csv
 
 __all__ = [
     "Matches",
     "PrototypeIndex",
+    "PrototypeLabeler",
+    "compare_searches",
     "editing",
     "fit_calibrated",
     "fit_scale",

@@ -6,9 +6,134 @@ from typing import Self
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers.labels import LabelSpace
 from meznet_helpers.prototypes.search import COLUMNS, ROWS, Matches, check_metric, lengths, nearest
-from meznet_helpers.prototypes.summaries import check_features, summarize
+
+#: What stands for a class: the mean of its examples (Snell et al. 2017, arXiv:1703.05175); the
+#: means of k-means clusters; or of each cluster the example that is nearest to the others.
+KINDS = ("mean", "k-means", "medoid")
+LONGEST = 1e15  # of an embedding; squares of more overflow 32 bits
+
+
+def summarize(
+    features: np.ndarray,
+    kind: str = "mean",
+    count: int = 1,
+    *,
+    metric: str = "cosine",
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose prototypes for one class.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (images, d)
+        Of that class.
+    kind : {"mean", "k-means", "medoid"}
+    count : int
+        Prototypes; fewer where there are fewer examples. A mean is always one.
+    metric : {"cosine", "inner", "l2"}
+        By which a medoid is nearest: by Euclidean distance for ``"l2"``, else by cosine.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    vectors : ndarray of float32, shape (prototypes, d)
+    counts : ndarray of int64, shape (prototypes,)
+        How many examples each stands for.
+
+    Raises
+    ------
+    MeznetError
+        If the kind is unknown, `count` does not fit it, or examples cancel each other out.
+
+    Examples
+    --------
+    >>> summarize(np.array([[0, 1], [0, 3]], np.float32))
+    (array([[0., 2.]], dtype=float32), array([2]))
+    >>> summarize(np.array([[0, 1], [0, 3], [9, 9]], np.float32), "k-means", 2)[1].tolist()
+    [2, 1]
+    """
+    if kind not in KINDS:
+        raise MeznetError(f'kind is "{kind}"; choose from {", ".join(KINDS)}.')
+    if count < 1 or (kind == "mean" and count != 1):
+        raise MeznetError(f'count is {count}; it must be 1 or more, and 1 for kind "mean".')
+    groups = _clusters(features, min(count, len(features)), seed)
+    if kind == "medoid":
+        vectors = [_medoid(features[group], metric) for group in groups]
+    else:
+        vectors = [features[group].mean(axis=0, dtype=np.float64) for group in groups]
+    vectors = check_features(vectors, "the examples of one class together")
+    return vectors, np.array([len(group) for group in groups])
+
+
+def _clusters(features: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Return the places of each cluster, that of the first example first."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    if count == 1:
+        return [np.arange(len(features))]
+    with threadpool_limits(1):  # the order of sums, and so the clusters, must not hang on threads
+        found = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
+    return [np.flatnonzero(found == each) for each in dict.fromkeys(found.tolist())]
+
+
+def _medoid(features: np.ndarray, metric: str) -> np.ndarray:
+    """Return the example whose distances to all others add up to the least."""
+    from sklearn.metrics import pairwise_distances
+
+    distance = pairwise_distances(features, metric="euclidean" if metric == "l2" else "cosine")
+    return features[distance.sum(axis=1).argmin()]
+
+
+def check_features(features: np.ndarray, what: str, width: int | None = None) -> np.ndarray:
+    """Refuse embeddings that can't be compared.
+
+    Parameters
+    ----------
+    features : array of float, shape (images, d)
+    what : str
+        Whose, for the sentence.
+    width : int, optional
+        The d that they must have.
+
+    Returns
+    -------
+    ndarray of float32, shape (images, d)
+
+    Raises
+    ------
+    MeznetError
+        If they have another shape or width, or one is not finite, is zero, or is longer than
+        `LONGEST`.
+
+    Examples
+    --------
+    >>> check_features(np.zeros((1, 2)), '"cat"')
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: "cat": embedding 0 is zero, so it has no direction; was its \
+image read?
+    """
+    features = np.asarray(features, np.float32)
+    if features.ndim != 2 or not features.shape[1]:
+        raise MeznetError(f"{what}: embeddings must have shape (images, d), not {features.shape}.")
+    if width is not None and features.shape[1] != width:
+        raise MeznetError(
+            f"{what}: embeddings have {features.shape[1]} numbers each; this index has {width}."
+        )
+    largest = np.abs(features).max(axis=1)
+    for wrong, why in (
+        (~np.isfinite(largest), "holds NaN or infinity"),
+        (largest == 0, "is zero, so it has no direction"),
+        (largest > LONGEST / features.shape[1], "holds numbers that are too large"),
+    ):
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise MeznetError(f"{what}: embedding {at} {why}; was its image read?")
+    return features
+
 
 SCALE = 20.0  # of scores, before softmax makes probabilities of them, unless it is fitted
 
@@ -21,7 +146,7 @@ class PrototypeIndex:
     metric : {"cosine", "inner", "l2"}
         How a query is compared with a prototype.
     kind : {"mean", "k-means", "medoid"}
-        What stands for a class; see `meznet_helpers.prototypes.summaries.summarize`.
+        What stands for a class; see `meznet_helpers.prototypes.index.summarize`.
     count : int
         Prototypes of each class.
     name : str
@@ -297,3 +422,215 @@ class PrototypeIndex:
 
     def _checked(self, features: np.ndarray, what: str) -> np.ndarray:
         return check_features(features, what, self.vectors.shape[1] if len(self) else None)
+
+
+HELD_OUT = 5  # every so-manieth image of a class is held out to calibrate an index
+_SHARPEST = 1e4  # of a scale
+
+
+def all_scores(index: PrototypeIndex, features: np.ndarray) -> np.ndarray:
+    """Compare each query with each class.
+
+    Parameters
+    ----------
+    index : PrototypeIndex
+    features : ndarray of float, shape (queries, d)
+
+    Returns
+    -------
+    ndarray of float64, shape (queries, classes)
+        In the order of ``index.labels``.
+
+    Raises
+    ------
+    MeznetError
+        As `PrototypeIndex.search` does.
+
+    Examples
+    --------
+    >>> index = PrototypeIndex()
+    >>> index.add("up", [[0, 1]])
+    >>> index.add("right", [[1, 0]])
+    >>> all_scores(index, [[3, 0]]).tolist()
+    [[0.0, 1.0]]
+    """
+    found = index.search(features, k=len(index))
+    scores = np.empty(found.scores.shape)
+    np.put_along_axis(scores, found.classes, found.scores, axis=1)
+    return scores
+
+
+def probabilities(index: PrototypeIndex, features: np.ndarray) -> np.ndarray:
+    """Turn scores into probabilities: softmax of ``index.scale`` times the scores.
+
+    Parameters
+    ----------
+    index : PrototypeIndex
+    features : ndarray of float, shape (queries, d)
+
+    Returns
+    -------
+    ndarray of float32, shape (queries, classes)
+
+    Examples
+    --------
+    >>> index = PrototypeIndex()
+    >>> index.add("up", [[0, 1]])
+    >>> index.add("right", [[1, 0]])
+    >>> probabilities(index, [[1, 1]]).tolist()
+    [[0.5, 0.5]]
+    """
+    from scipy.special import softmax
+
+    return softmax(index.scale * all_scores(index, features), axis=1).astype(np.float32)
+
+
+def fit_threshold(index: PrototypeIndex, features: np.ndarray, keep: float = 0.95) -> float:
+    """Set the threshold that a share of pictures of known classes reaches.
+
+    Parameters
+    ----------
+    index : PrototypeIndex
+        Its `threshold` is set.
+    features : ndarray of float, shape (images, d)
+        Of images of its classes that it has not learned from.
+    keep : float
+        Share of them that must not be rejected, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        The threshold: so many of these images score it or more.
+
+    Raises
+    ------
+    MeznetError
+        If `keep` is out of bounds, or there are no images.
+
+    Examples
+    --------
+    >>> index = PrototypeIndex()
+    >>> index.add("up", [[0, 1]])
+    >>> round(fit_threshold(index, [[0, 1], [1, 1], [1, 0]], keep=0.6), 3)
+    0.707
+    >>> index.search([[1, 0.5]]).known.tolist()
+    [False]
+    """
+    if not 0 < keep <= 1 or not len(features):
+        raise MeznetError(
+            f"keep is {keep} and there are {len(features)} images; keep must lie above 0 and at "
+            "most at 1, with one image or more."
+        )
+    first = np.sort(index.search(features).scores[:, 0])
+    kept = int(np.ceil(keep * len(first) - 1e-9))  # 0.9 of 200 are 180, whatever the rounding
+    index.threshold = float(first[-kept])
+    return index.threshold
+
+
+def fit_scale(
+    index: PrototypeIndex, features: np.ndarray, truth: Sequence[int] | np.ndarray
+) -> float:
+    """Set the scale that makes the log loss of the probabilities smallest.
+
+    Parameters
+    ----------
+    index : PrototypeIndex
+        Its `scale` is set.
+    features : ndarray of float, shape (images, d)
+        Of images that it has not learned from.
+    truth : array of int, shape (images,)
+        Positions in ``index.labels``.
+
+    Returns
+    -------
+    float
+        From 0.01 to 10,000.
+
+    Examples
+    --------
+    >>> index = PrototypeIndex()
+    >>> index.add("up", [[0, 1]])
+    >>> index.add("right", [[1, 0]])
+    >>> fit_scale(index, [[0, 1], [1, 0], [1, 2]], [0, 1, 1]) < 2
+    True
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    scores, truth = all_scores(index, features), np.asarray(truth)
+    right = scores[np.arange(len(truth)), truth]
+
+    def loss(power: float) -> float:
+        scale = np.exp(power)
+        return float((logsumexp(scale * scores, axis=1) - scale * right).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(_SHARPEST)), method="bounded")
+    index.scale = float(np.exp(found.x))
+    return index.scale
+
+
+def fit_calibrated(
+    features: np.ndarray,
+    truth: Sequence[int] | np.ndarray,
+    labels: LabelSpace,
+    **options: str | int,
+) -> PrototypeIndex:
+    """Make an index whose scale and threshold are fitted, without images beyond those given.
+
+    Prototypes of four fifths of each class's images set both on the others; then all of them make
+    the prototypes.
+
+    Parameters
+    ----------
+    features, truth, labels, **options
+        Those of `PrototypeIndex.fit`.
+
+    Returns
+    -------
+    PrototypeIndex
+        Not calibrated if no class has five images.
+
+    Raises
+    ------
+    MeznetError
+        As `PrototypeIndex.fit` does.
+
+    Examples
+    --------
+    >>> pets = LabelSpace("pets", ["cat", "dog"], ["cat", "dog"])
+    >>> features = np.eye(2).repeat(5, 0) + np.arange(10)[:, None] / 10
+    >>> round(fit_calibrated(features, [0] * 5 + [1] * 5, pets).threshold, 3)
+    0.989
+    """
+    features, truth = np.asarray(features), np.asarray(truth)
+    index = PrototypeIndex.fit(features, truth, labels, **options)
+    judged = held_out(truth)
+    if judged.any():
+        part = PrototypeIndex.fit(features[~judged], truth[~judged], labels, **options)
+        index.scale = fit_scale(part, features[judged], truth[judged])
+        index.threshold = fit_threshold(part, features[judged])
+    return index
+
+
+def held_out(truth: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Choose images to calibrate by: the fifth of each class, the tenth and so on.
+
+    Parameters
+    ----------
+    truth : array of int, shape (images,)
+
+    Returns
+    -------
+    ndarray of bool, shape (images,)
+        False throughout where no class has five images.
+
+    Examples
+    --------
+    >>> held_out([0, 0, 1, 0, 0, 0, 0]).tolist()
+    [False, False, False, False, False, True, False]
+    """
+    truth = np.asarray(truth)
+    chosen = np.zeros(len(truth), bool)
+    for label in np.unique(truth):
+        chosen[np.flatnonzero(truth == label)[HELD_OUT - 1 :: HELD_OUT]] = True
+    return chosen

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelspace import LabelSpace
+from meznet_helpers.labels import LabelSpace
 
 #: How two vectors are compared. Of each, more is nearer: `l2` is minus the Euclidean distance.
 METRICS = ("cosine", "inner", "l2")

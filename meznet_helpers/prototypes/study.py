@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.prototypes.index import check_features, summarize
 from meznet_helpers.prototypes.search import check_metric, nearest
-from meznet_helpers.prototypes.summaries import check_features, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,8 @@ def judge(
     truth : array of int, shape (images,)
         Classes from 0 on, each of them there.
     weights : ndarray of int, shape (runs, images)
-        From `meznet_helpers.partitions`: how often each image is learned from; 0 to judge. -1
-        leaves it out of that run.
+        From `meznet_helpers.measure.partitions`: how often each image is learned from; 0 to judge.
+        -1 leaves it out of that run.
     metric, kind, count, seed
         Those of `meznet_helpers.prototypes.PrototypeIndex`.
     k : int
@@ -46,7 +46,7 @@ def judge(
     Returns
     -------
     DataFrame
-        A table of judgments; see `meznet_helpers.repeats`. Ranks after the k-th are `BEYOND`.
+        Judgments; see `meznet_helpers.measure.repeats`. Ranks after the k-th are `BEYOND`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def judge(
 
     Examples
     --------
-    >>> from meznet_helpers import partitions
+    >>> from meznet_helpers.measure import partitions
     >>> features, truth = np.eye(2).repeat(5, 0) + 0.1, [0] * 5 + [1] * 5
     >>> judge(features, truth, partitions.random(truth, 3))["rank"].tolist()
     [1, 1, 1, 1, 1, 1]

@@ -85,12 +85,11 @@ def read(root: str | Path) -> Book:
     Examples
     --------
     >>> import tempfile
-    >>> from meznet_helpers.site import book
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "index.qmd").write_text("# Preface", encoding="utf-8")
     ...     text = "book: {title: Nets, chapters: [index.qmd]}"
     ...     _ = (Path(folder) / "_quarto.yml").write_text(text, encoding="utf-8")
-    ...     book.read(folder).title
+    ...     read(folder).title
     'Nets'
     """
     root = Path(root).resolve()

@@ -254,7 +254,6 @@ def execute(
 
     Examples
     --------
-    >>> from meznet_helpers.site.execute import execute
     >>> execute("chapters/01-keras-applications.ipynb").seconds  # doctest: +SKIP
     61.5
     """

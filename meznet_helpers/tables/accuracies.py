@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from meznet_helpers.plots.style import short
+from meznet_helpers.plots import short
 from meznet_helpers.tables.base import plain
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def accuracy(table: "pd.DataFrame", title: str) -> "GT":
 
     Examples
     --------
-    >>> from meznet_helpers.spell import reference
+    >>> from meznet_helpers.book.spell import reference
     >>> "27.0%" in accuracy(reference(), "Hits").as_raw_html()
     True
     """
@@ -63,7 +63,7 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     >>> "70.0% (39.7 to 89.2)" in shares(row, "n", {"hits1": "top-1"}, "Hits").as_raw_html()
     True
     """
-    from meznet_helpers.evaluate import wilson
+    from meznet_helpers.measure import wilson
 
     shown = table[[column for column in table.columns if column not in hits]].copy()
     if "model" in shown:
@@ -110,7 +110,7 @@ def gains(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.comparison.against` returns it.
+        As `meznet_helpers.measure.against` returns it.
     title : str
 
     Returns
@@ -148,7 +148,7 @@ def bookkeeping(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.bookkeeping.count` returns it.
+        As `meznet_helpers.book.bookkeeping.count` returns it.
     title : str
 
     Returns

@@ -31,7 +31,7 @@ def fine_tuned(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.benchmark.run` or `meznet_helpers.benchmark.published` returns it.
+        As `meznet_helpers.book.benchmark.run` or `published` returns it.
     title : str
 
     Returns
@@ -42,7 +42,7 @@ def fine_tuned(table: "pd.DataFrame", title: str) -> "GT":
 
     Examples
     --------
-    >>> from meznet_helpers.benchmark import published
+    >>> from meznet_helpers.book.benchmark import published
     >>> "99.3%" in fine_tuned(published(), "The document's").as_raw_html()
     True
     """

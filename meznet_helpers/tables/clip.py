@@ -59,7 +59,7 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.clip_study.summary` returns it, of the splits ``picture`` and ``style``.
+        What `meznet_helpers.book.clip_study.summary` returns, of the splits ``picture``, ``style``.
     title : str
 
     Returns
@@ -105,7 +105,7 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
 
 
 def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object]) -> "GT":
-    """Show what `meznet_helpers.finetune.report.measure` found.
+    """Show what `meznet_helpers.finetune.summary` found.
 
     Parameters
     ----------

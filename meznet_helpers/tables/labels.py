@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers.plots.style import short
+from meznet_helpers.plots import short
 from meznet_helpers.tables.base import plain
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.leaderboard.build` returns it.
+        As `meznet_helpers.book.leaderboard.build` returns it.
     title : str
         n is added to it.
 
@@ -26,7 +26,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
 
     Examples
     --------
-    >>> from meznet_helpers.leaderboard import read
+    >>> from meznet_helpers.book.leaderboard import read
     >>> "llm/captioner@tiny" in leaderboard(read(), "All").as_raw_html()
     True
     """

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from meznet_helpers.plots.style import short
+from meznet_helpers.plots import short
 from meznet_helpers.tables.base import plain
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def published(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.published.keras_applications` returns it.
+        As `meznet_helpers.book.published.keras_applications` returns it.
     title : str
 
     Returns
@@ -26,7 +26,7 @@ def published(table: "pd.DataFrame", title: str) -> "GT":
 
     Examples
     --------
-    >>> from meznet_helpers.published import keras_applications
+    >>> from meznet_helpers.book.published import keras_applications
     >>> "71.3%" in published(keras_applications(), "All").as_raw_html()
     True
     """
@@ -46,7 +46,7 @@ def cost(table: "pd.DataFrame", title: str) -> "GT":
     Parameters
     ----------
     table : DataFrame
-        As `meznet_helpers.cost.measure` returns it.
+        As `meznet_helpers.measure.timing.measure` returns it.
     title : str
 
     Returns

@@ -17,8 +17,8 @@ def probed(splits: "Mapping[str, pd.DataFrame]", title: str) -> "GT":
     Parameters
     ----------
     splits : mapping of str to DataFrame
-        As `meznet_helpers.probing.accuracy` returns it, for each way. Where a way lacks a row
-        that another has, there is a dash.
+        As `meznet_helpers.features.probing.accuracy` returns it, for each way. Where a way lacks a
+        row that another has, there is a dash.
     title : str
 
     Returns

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from meznet_helpers import repeats
+from meznet_helpers.measure import repeats
 from meznet_helpers.tables.accuracies import _with_interval
 from meznet_helpers.tables.base import plain
 
@@ -20,7 +20,7 @@ def partitions(
     Parameters
     ----------
     judged : mapping of str to DataFrame
-        Tables of judgments by network; see `meznet_helpers.repeats`.
+        Tables of judgments by network; see `meznet_helpers.measure.repeats`.
     title : str
     beside : DataFrame, optional
         `model`, `accuracy`, `half`, `top4`, `top4_half`, as the document prints them.

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers import labelers, profile
-from meznet_helpers.backbones import registry
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
-from meznet_helpers.labelers import Labeler, blip, checkpoint
-from meznet_helpers.prompts import PHOTO
+from meznet_helpers.labelers import Labeler, registry
+from meznet_helpers.llm import captioner
+from meznet_helpers.names import labeler
+from meznet_helpers.words import PHOTO, clip
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
@@ -38,7 +39,7 @@ def nets() -> list[str]:
     """
     published = profile.active() == "full"
     found = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*found, f"clip/zero-shot@{checkpoint.default()}", f"llm/captioner@{blip.default()}"]
+    return [*found, f"clip/zero-shot@{clip.default()}", f"llm/captioner@{captioner.default()}"]
 
 
 def choose(
@@ -62,7 +63,7 @@ def choose(
     members : sequence of str
         Nets, for `MANY`.
     method : str
-        A key of `meznet_helpers.ensemble.METHODS`, for `MANY`.
+        A key of `meznet_helpers.ensembles.METHODS`, for `MANY`.
     checkpoints : dict of str to Path
         Folders of tuned CLIPs, and files of indexes.
 
@@ -81,8 +82,8 @@ def choose(
     >>> choose(WORDS, "cat, dog", "a photo of {a}", [], "soft", {}).labels.names
     ('cat', 'dog')
     """
-    from meznet_helpers.labelers.clip import TunedLabeler, ZeroShotLabeler
-    from meznet_helpers.labelers.ensemble import EnsembleLabeler
+    from meznet_helpers.ensembles import EnsembleLabeler
+    from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
 
     if kind == WORDS:
         names = [word.strip() for word in words.split(",") if word.strip()]
@@ -92,13 +93,15 @@ def choose(
     if kind == TUNED:
         return TunedLabeler("tiny")
     if kind == ANIMALS:
-        return labelers.labeler("prototypes/animals@tiny")
+        return labeler("prototypes/animals@tiny")
     if kind in checkpoints:
         return opened(checkpoints[kind])
     for name in members if kind == MANY else [kind]:
         if name not in nets() and not (FOREIGN.match(name) and profile.active() == "full"):
             raise MeznetError(f'"{name}" is not on the list of this page.')
-    return EnsembleLabeler(list(members), method) if kind == MANY else labelers.labeler(kind)
+    if kind == MANY:
+        return EnsembleLabeler([labeler(name) for name in members], method)
+    return labeler(kind)
 
 
 def opened(path: Path) -> Labeler:
@@ -114,9 +117,9 @@ def opened(path: Path) -> Labeler:
     >>> opened(profile.data() / "models" / "clip-tuned").labels.ids
     ('animal', 'not-animal')
     """
-    from meznet_helpers.labelers.clip import TunedLabeler
+    from meznet_helpers.words import TunedLabeler
 
-    return labelers.labeler(f"prototypes/{path}") if path.is_file() else TunedLabeler(path)
+    return labeler(f"prototypes/{path}") if path.is_file() else TunedLabeler(path)
 
 
 def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from meznet_helpers import ensemble, profile
-from meznet_helpers.prompts import PHOTO
+from meznet_helpers.assets import profile
+from meznet_helpers.ensembles import METHODS
 from meznet_helpers.ui.desk import ANIMALS, MANY, TOP, TUNED, WORDS, Desk, nets, opened, take
+from meznet_helpers.words import PHOTO
 
 #: A single picture would fill the column.
 CSS = "#seen img {max-height: 14rem; object-fit: contain}"
@@ -74,7 +75,7 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
                         label="Nets",
                         allow_custom_value=True,
                     )
-                    method = gr.Dropdown(list(ensemble.METHODS), value="soft", label="Method")
+                    method = gr.Dropdown(list(METHODS), value="soft", label="Method")
                 button = gr.Button("Label", variant="primary")
                 remark = gr.HTML(label="Remark", elem_id="remark")
                 bars = gr.Label(label="Labels", num_top_classes=TOP, elem_id="bars")

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from meznet_helpers import clip_study, emojizoo, profile
-from meznet_helpers.labelers.clip import ZeroShotLabeler
+from meznet_helpers import emojizoo
+from meznet_helpers.assets import profile
+from meznet_helpers.book import clip_study
+from meznet_helpers.words import ZeroShotLabeler
 
 CHAPTER = "04-clip"
 PROBE = """

@@ -12,7 +12,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss
 
-from meznet_helpers import ensemble, validation
+from meznet_helpers.book import validation_set
+from meznet_helpers.ensembles import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ print(json.dumps({
 
 def stored(condition: str = "own, bilinear") -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Probabilities of each net on the judging images, float64, and the truth."""
-    predictions, truth = validation.tables("judge", condition)
+    predictions, truth = validation_set.tables("judge", condition)
     probs = dict(zip(predictions.models, predictions.probs.astype(float), strict=True))
     return probs, truth
 
@@ -52,7 +53,7 @@ def test_second_is_cheap(chapter: SimpleNamespace, cheap) -> None:
 
 def test_the_net_to_beat_is_the_best_of_the_fitting_half(chapter: SimpleNamespace) -> None:
     """It is not chosen among the answers."""
-    predictions, truth = validation.tables("fit")
+    predictions, truth = validation_set.tables("fit")
     scores = [accuracy_score(truth, probs.argmax(1)) for probs in predictions.probs]
     assert chapter.values.best == predictions.models[int(np.argmax(scores))]
 
@@ -86,7 +87,7 @@ def test_simple_ways(chapter: SimpleNamespace) -> None:
 
 def test_learned_weights(chapter: SimpleNamespace) -> None:
     """They sum to 1; the likelihood's are better than equal ones and than each net, on `fit`."""
-    predictions, truth = validation.tables("fit")
+    predictions, truth = validation_set.tables("fit")
     of_truth = predictions.probs[:, np.arange(len(truth)), truth].astype(float)
 
     def likelihood(weights: np.ndarray) -> float:
@@ -156,7 +157,7 @@ def test_with_the_spell_broken_the_mean_beats_the_ranks(chapter: SimpleNamespace
     ensembles = [row for row in chapter.values.results if "/" not in row["model"]]
     assert all(row["gain_low"] > 0 and 0.04 < row["gain"] < 0.06 for row in ensembles)
     assert max(row["low"] for row in ensembles) < min(row["high"] for row in ensembles)
-    simple = [rows[name]["gain"] for name in ensemble.METHODS]
+    simple = [rows[name]["gain"] for name in METHODS]
     words = f"between the six ways is {100 * (max(simple) - min(simple)):.1f} points"
     assert words in chapter.cells["simple-text"].source
 

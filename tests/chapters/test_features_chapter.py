@@ -21,7 +21,9 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from meznet_helpers import emojizoo, profile, validation
+from meznet_helpers import emojizoo
+from meznet_helpers.assets import profile
+from meznet_helpers.book import validation_set
 from meznet_helpers.features import embed
 
 LR = "logistic regression"
@@ -161,8 +163,8 @@ def test_overfitting(chapter: SimpleNamespace) -> None:
 def test_a_net_as_it_is(chapter: SimpleNamespace) -> None:
     """The stored predictions, and scores that are no warning."""
     photographs, drawings, weather = chapter.values.sure
-    probs = validation.table("keras/MobileNetV2@tiny").probs[0]
-    truth = validation.tables()[1]
+    probs = validation_set.table("keras/MobileNetV2@tiny").probs[0]
+    truth = validation_set.tables()[1]
     assert photographs["hits"] == (probs.argmax(1) == truth).sum() and photographs["n"] == 10_000
     assert drawings["hits"] / drawings["n"] < photographs["hits"] / photographs["n"] / 2
     assert weather["hits"] == 0 and not {*chapter.values.known} & {*chapter.values.foreign}

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from meznet_helpers import emojizoo, leaderboard, profile, validation
+from meznet_helpers import emojizoo
+from meznet_helpers.assets import profile
+from meznet_helpers.book import exhibit, leaderboard, validation_set
 from meznet_helpers.images import read_many
-from meznet_helpers.labelers.captioner import CaptionLabeler
-from meznet_helpers.llm import exhibit, judging
+from meznet_helpers.llm import CaptionLabeler
+from meznet_helpers.llm import judge as judging
 
 CHAPTER = "06-language-models"
 PROBE = """
@@ -139,7 +141,7 @@ def test_free_text_and_choice_are_the_stored_measurements(chapter: SimpleNamespa
 
 def test_the_prompt_of_the_leaderboard_is_the_first_measured(stored) -> None:
     """The stored measurement agrees with the bundled predictions."""
-    predictions, truth = validation.tables("judge", "later chapters")
+    predictions, truth = validation_set.tables("judge", "later chapters")
     probs = predictions.select(models="llm/captioner@tiny").probs[0]
     row = stored["prompts"].set_index("prompt").loc["a photo of {a}"]
     assert abs((probs.argmax(1) == truth).sum() - row["hits1"]) <= 3  # half precision
@@ -159,7 +161,7 @@ def test_the_judge(chapter: SimpleNamespace) -> None:
     text = page(chapter, "judge-table")
     for hits in (mean, judge):
         assert share(int(hits.sum()), 5000) in text
-    nets, truth = validation.tables("judge")
+    nets, truth = validation_set.tables("judge")
     chosen = judging.candidates(nets)
     assert chapter.values.there == pytest.approx((chosen == truth[:, None]).any(1).mean())
     printed = chapter.text_of(chapter.cells["judge-question"])

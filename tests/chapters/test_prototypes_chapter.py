@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from meznet_helpers import emojizoo, features, partitions, profile
+from meznet_helpers import emojizoo, features
+from meznet_helpers.assets import profile
+from meznet_helpers.measure import partitions
 from meznet_helpers.prototypes import study
 
 CHAPTER = "05-prototypes"

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score
 
-from meznet_helpers import benchmark, profile
+from meznet_helpers.assets import profile
+from meznet_helpers.book import benchmark
 
 FOLDER = profile.data() / "results" / "benchmark"
 

@@ -11,9 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from meznet_helpers import clip_commands
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.finetune.report import measure
+from meznet_helpers.finetune import read_parts, summary
 from meznet_helpers.labelers.timm import TimmLabeler
 
 OURS = """
@@ -23,8 +22,8 @@ from pathlib import Path
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from meznet_helpers.images import read_many
-from meznet_helpers.labelers import checkpoint
-from meznet_helpers.labelers.clip import ZeroShotLabeler
+from meznet_helpers.words import clip as checkpoint
+from meznet_helpers.words import ZeroShotLabeler
 
 folder, real, pictures = map(Path, sys.argv[1:4])
 torch.manual_seed(0)
@@ -71,7 +70,7 @@ def tree(real, tmp_path_factory):
     shutil.copytree(real / "animal-or-not", copy)
     assert len(list((copy / "test" / "Unlabeled").iterdir())) == 1
     with pytest.raises(MeznetError, match='folder "Unlabeled" is no label of train'):
-        clip_commands.read(str(copy), 0)
+        read_parts(str(copy), 0)
     shutil.rmtree(copy / "test" / "Unlabeled")
     return copy
 
@@ -79,7 +78,7 @@ def tree(real, tmp_path_factory):
 @pytest.fixture(scope="module")
 def photographs(tree):
     """The document's pictures, read."""
-    return clip_commands.read(str(tree), 0)
+    return read_parts(str(tree), 0)
 
 
 def test_real_tokenizer_and_processor(real, fresh_python, tmp_path):
@@ -107,7 +106,7 @@ def test_the_documents_photographs(photographs, real, capsys):
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000)
     ).fit(x["train"], train.truth)
     for name, part in judged.items():
-        found = measure(part.truth, model.predict_proba(x[name]))
+        found = summary(part.truth, model.predict_proba(x[name]))
         with capsys.disabled():
             print(f"\n{name}: MobileNetV2 features, logistic regression: {json.dumps(found)}")
         assert found["low"] > 0.8, found

@@ -10,10 +10,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from meznet_helpers import evaluate, profile
-from meznet_helpers.backbones import squeeze
+from meznet_helpers.assets import profile
 from meznet_helpers.features import embed
 from meznet_helpers.images import find, read_many
+from meznet_helpers.labelers import squeeze
+from meznet_helpers.measure import wilson
 
 NET = "keras/MobileNetV2@imagenet"
 
@@ -55,7 +56,7 @@ def test_features_of_mobilenet_tell_faces_apart(real, capsys):
     mixed = hits(anew[0], anew[2], anew[1], anew[3])
     with capsys.disabled():
         for name, each in {"features": right, "pixels": flat, "split anew": mixed}.items():
-            low, high = evaluate.wilson(int(each.sum()), len(each))
+            low, high = wilson(int(each.sum()), len(each))
             print(f"\nfaces, {name}: {each.mean():.1%} ({low:.1%} to {high:.1%}, n = {len(each)})")
     assert right[expected != "wild"].mean() >= 0.98
     assert 0.84 <= right.mean() <= 0.92 and right.sum() > flat.sum() + 15

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meznet_helpers import evaluate, profile, spell
-from meznet_helpers.backbones import backbone, registry
+from meznet_helpers import measure
+from meznet_helpers.assets import profile
+from meznet_helpers.book import spell
 from meznet_helpers.images import read_many
-from meznet_helpers.labelers import labeler
+from meznet_helpers.labelers import backbone, registry
 from meznet_helpers.labelers.keras import KerasLabeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
+from meznet_helpers.measure import rank_of_truth
+from meznet_helpers.names import labeler
 
 TINY = sorted(name for name in registry() if name[:6] == "keras/" and name.endswith("@tiny"))
 NET = "keras/MobileNetV2@imagenet"
@@ -111,7 +114,7 @@ def ranks(real, photographs, annotations, model, first_500):
         patch.setenv("MEZNET_OFFLINE", "1")
         return pd.DataFrame(
             {
-                condition: evaluate.rank_of_truth(model(**changes).predict(images).probs, truth)[0]
+                condition: rank_of_truth(model(**changes).predict(images).probs, truth)[0]
                 for condition, changes in spell.CONDITIONS.items()
             },
             index=names,
@@ -134,7 +137,7 @@ def test_another_width(photographs, annotations):
     truth = imagenet().indices([annotations[name] for name in names])
     found = KerasLabeler(net).predict(photographs(names))
     assert found.probs.shape == (1, 60, 1000)
-    hits = evaluate.hits(evaluate.rank_of_truth(found.probs, truth)[0], 10).sum()
+    hits = measure.hits(rank_of_truth(found.probs, truth)[0], 10).sum()
     assert hits > 15  # the right preprocessing; by chance it would be one
 
 
@@ -149,6 +152,6 @@ def test_stored_ranks(condition, photographs, annotations):
     images, truth = photographs(names), tiny_imagenet().indices([annotations[n] for n in names])
     for name in TINY:
         probs = labeler(name, **spell.CONDITIONS[condition]).predict(images).probs
-        found = evaluate.rank_of_truth(probs, truth)[0]
+        found = rank_of_truth(probs, truth)[0]
         differing = np.mean(found != stored.loc[names, name])
         assert differing <= 0.01, f"{name}: {differing:.1%} of the ranks"  # float noise

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from meznet_helpers import cli, features, partitions, prototypes, repeats
-from meznet_helpers.imagefolder import read_tree
+from meznet_helpers import cli, features, prototypes
+from meznet_helpers.images import read_tree
+from meznet_helpers.measure import partitions, repeats
 from meznet_helpers.prototypes import study
-from meznet_helpers.prototypes.decision import held_out
+from meznet_helpers.prototypes.index import held_out
 
 NET = "keras/MobileNetV2@imagenet"
 

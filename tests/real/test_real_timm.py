@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from meznet_helpers.backbones import squeeze
+from meznet_helpers.ensembles import EnsembleLabeler
 from meznet_helpers.images import read_many
-from meznet_helpers.labelers import labeler
-from meznet_helpers.labelers.ensemble import EnsembleLabeler
+from meznet_helpers.labelers import squeeze
 from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.names import labeler
 
 KERAS = "keras/MobileNetV2@imagenet"
 

@@ -14,8 +14,7 @@ import pytest
 
 from meznet_helpers import site
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.site import book as books
-from meznet_helpers.site import check, render_quarto
+from meznet_helpers.site import book, check, render_quarto
 
 QUARTO = os.environ.get("MEZNET_QUARTO") or shutil.which("quarto")
 
@@ -69,7 +68,7 @@ def test_build(
     assert (done.renderer, done.rendered) == (renderer, True)
     assert all(run.executed and run.seconds > 0 and run.peak_mb > 0 for run in done.chapters)
     assert_page(done.site)
-    check.check(done.site, books.read(folder))
+    check.check(done.site, book.read(folder))
     summary = json.loads((done.site / "build.json").read_text(encoding="utf-8"))
     assert summary["renderer_version"] == done.renderer_version
     assert [run["name"] for run in summary["chapters"]] == ["01-one", "02-two"]
@@ -107,9 +106,9 @@ def test_bad_settings(
         site.build(folder, renderer="quarto")
     (folder / "chapters" / "02-two.ipynb").unlink()
     with pytest.raises(MeznetError, match=r"names chapters/02-two\.ipynb, which does not exist"):
-        books.read(folder)
+        book.read(folder)
     with pytest.raises(MeznetError, match=r"holds no _quarto\.yml"):
-        books.read(tmp_path)
+        book.read(tmp_path)
 
 
 def test_appendices_have_letters(make_book: Callable[..., Path], tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_appendices_have_letters(make_book: Callable[..., Path], tmp_path: Path)
     file.write_text(
         json.dumps(settings | {"book": settings["book"] | {"appendices": [last]}}), encoding="utf-8"
     )
-    chapters = books.read(folder).chapters
+    chapters = book.read(folder).chapters
     assert [(each.number, each.name) for each in chapters] == [("1", "01-one"), ("A", "02-two")]
 
 

@@ -89,7 +89,7 @@ def test_key_covers_inputs(
     keys.append(key())
     monkeypatch.setenv("MEZNET_PROFILE", "full")
     keys.append(key())
-    notebook(("code", "from meznet_helpers import plots, base"))
+    notebook(("code", "from meznet_helpers import base, plots"))
     keys.append(key())
     assert len(set(keys)) == 6
 

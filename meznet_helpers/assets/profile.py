@@ -1,0 +1,156 @@
+"""Which profile is on, whether the network may be used, and where the repository lies."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from meznet_helpers.errors import MeznetError
+
+PROFILES = ("tiny", "full")
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
+
+# Friendly name -> (installed package, path inside it). Drawings, charts and micrographs are left
+# out, and so is everything that is not in color.
+_PHOTOGRAPHS = {
+    "cat": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+}
+
+# More, that the contact sheets leave out.
+_MORE = {
+    name: ("gradio", f"media_assets/images/{name}.jpg") for name in ("cheetah", "lion", "tower")
+}
+
+
+def active() -> str:
+    """Return the profile that is on: ``"tiny"`` (the default) or ``"full"``.
+
+    The environment variable ``MEZNET_PROFILE`` chooses it; it is read at every call.
+
+    Returns
+    -------
+    str
+        ``"tiny"`` or ``"full"``.
+
+    Raises
+    ------
+    MeznetError
+        If ``MEZNET_PROFILE`` holds anything else.
+
+    Examples
+    --------
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, {"MEZNET_PROFILE": "full"}):
+    ...     active()
+    'full'
+    """
+    value = os.environ.get("MEZNET_PROFILE", "").strip().lower() or PROFILES[0]
+    if value not in PROFILES:
+        raise MeznetError(f'MEZNET_PROFILE is "{value}"; it must be "tiny" or "full".')
+    return value
+
+
+def offline() -> bool:
+    """Say whether the network is off limits.
+
+    The environment variable ``MEZNET_OFFLINE`` switches it: ``1``, ``true``, ``yes`` or ``on``
+    means offline; unset, empty, ``0``, ``false``, ``no`` or ``off`` means online.
+
+    Returns
+    -------
+    bool
+        True where nothing may be downloaded.
+
+    Raises
+    ------
+    MeznetError
+        If ``MEZNET_OFFLINE`` holds anything else, so that a typing error never opens the network.
+
+    Examples
+    --------
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, {"MEZNET_OFFLINE": "yes"}):
+    ...     offline()
+    True
+    """
+    value = os.environ.get("MEZNET_OFFLINE", "").strip().lower()
+    if value in _YES:
+        return True
+    if value in _NO:
+        return False
+    raise MeznetError(f'MEZNET_OFFLINE is "{value}"; it must be 1 (offline) or 0 (online).')
+
+
+def root() -> Path:
+    """Return the repository root: the folder that holds the package's folder.
+
+    Returns
+    -------
+    Path
+        An absolute path.
+
+    Examples
+    --------
+    >>> (root() / "meznet_helpers" / "profile.py").is_file()
+    True
+    """
+    return Path(__file__).resolve().parents[2]
+
+
+def data() -> Path:
+    """Return the repository's data folder, ``root() / "data"``.
+
+    Returns
+    -------
+    Path
+        An absolute path; the folder is there in a checkout of the repository.
+
+    Examples
+    --------
+    >>> data().name
+    'data'
+    """
+    return root() / "data"
+
+
+def package_photographs(*, more: bool = False) -> dict[str, Path]:
+    """Find the color photographs that come with scikit-image, scikit-learn and Matplotlib.
+
+    The packages are located, not imported. A photograph that an installed version does not bring
+    along is left out.
+
+    Parameters
+    ----------
+    more : bool
+        Also those that come with Gradio: ``"cheetah"``, ``"lion"``, ``"tower"``.
+
+    Returns
+    -------
+    dict of str to Path
+        Friendly name (``"cat"``, ``"coffee"``, ``"rocket"``, ``"astronaut"``, ``"motorcycle"``,
+        ``"china"``, ``"flower"``, ``"grace_hopper"``) to an existing PNG or JPEG file.
+
+    Examples
+    --------
+    >>> package_photographs()["cat"].name
+    'chelsea.png'
+    """
+    found = {}
+    for name, (package, relative) in (_PHOTOGRAPHS | (_MORE if more else {})).items():
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            path = Path(folder) / relative
+            if path.is_file():
+                found[name] = path
+                break
+    return found

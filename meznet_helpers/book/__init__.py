@@ -1,0 +1,1 @@
+"""What only the chapters need: the exhibits, the published tables, the studies, the leaderboard."""

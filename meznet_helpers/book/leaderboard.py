@@ -1,0 +1,232 @@
+"""Every labeler of the book in one table, on the validation images that judge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meznet_helpers.assets import profile, store
+from meznet_helpers.book.validation_set import LATER, models, split, tables
+from meznet_helpers.ensembles import logistic_lasso, soft
+from meznet_helpers.llm import LocalJudge
+from meznet_helpers.measure import (
+    accuracy,
+    expected_calibration_error,
+    log_loss,
+    rank_of_truth,
+    timing,
+)
+from meznet_helpers.names import labeler
+from meznet_helpers.predictions import Predictions
+from meznet_helpers.progress import bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STRENGTH = 1e-4  # of the logistic lasso's penalty, as in chapter 2
+BATCH = 32  # images that a labeler is timed with at once
+CHAPTERS = {"keras/": 1, "timm/": 3, "clip/": 4, "prototypes/": 5, "llm/": 6}
+
+#: From predictions to fit to, their truth, and predictions to judge, to probabilities of the last.
+Combine = Callable[[Predictions, np.ndarray, Predictions], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row.
+
+    Attributes
+    ----------
+    name : str
+        Of the labeler, or what it is.
+    chapter : int
+    members : tuple of str
+        The labelers that it combines; the labeler alone.
+    combine : callable, optional
+        How it makes one of several.
+    assets : tuple of str
+        What it needs besides its members.
+    """
+
+    name: str
+    chapter: int
+    members: tuple[str, ...]
+    combine: Combine | None = None
+    assets: tuple[str, ...] = ()
+
+
+def entries() -> list[Entry]:
+    """Return the rows: single labelers by chapter, then what combines them.
+
+    Examples
+    --------
+    >>> entries()[0].name, len(entries()[-1].members)
+    ('keras/EfficientNetV2B0@tiny', 11)
+    """
+    nets, later = tuple(models()), tuple(LATER)
+    single = [
+        Entry(name, next(n for start, n in CHAPTERS.items() if name.startswith(start)), (name,))
+        for name in nets + later
+    ]
+    everything = nets + later
+    return [
+        *single,
+        Entry(f"soft ensemble of the {len(nets)} nets", 2, nets, _soft),
+        Entry(f"stacked ensemble of the {len(nets)} nets", 2, nets, _stacked),
+        Entry("llm/judge@tiny", 6, nets, _judged, ("models/judge/model.safetensors",)),
+        Entry(f"soft ensemble of all {len(everything)}", 6, everything, _soft),
+        Entry(f"stacked ensemble of all {len(everything)}", 6, everything, _stacked),
+    ]
+
+
+def _soft(_: Predictions, __: np.ndarray, judge: Predictions) -> np.ndarray:
+    return soft(judge.probs)
+
+
+def _stacked(fit: Predictions, truth: np.ndarray, judge: Predictions) -> np.ndarray:
+    return logistic_lasso(fit.probs, truth, STRENGTH)(judge.probs)
+
+
+def _judged(_: Predictions, __: np.ndarray, judge: Predictions) -> np.ndarray:
+    return LocalJudge("tiny")(judge, progress=True)
+
+
+def halves() -> dict[str, tuple[Predictions, np.ndarray]]:
+    """Load what all single labelers say.
+
+    Returns
+    -------
+    dict of str to (Predictions, ndarray of int)
+        ``"fit"`` and ``"judge"``: 5,000 images each, all labelers, and the truth.
+    """
+    (nets, truth), (others, _) = tables(), tables(None, "later chapters")
+    whole, found = Predictions.join(nets, others), {}
+    parts = split().loc[list(whole.images), "part"].to_numpy()
+    for part in ("fit", "judge"):
+        here = np.flatnonzero(parts == part)
+        found[part] = whole.select(images=[whole.images[at] for at in here]), truth[here]
+    return found
+
+
+def predictions() -> Predictions:
+    """Return what each row says of the images that judge.
+
+    Returns
+    -------
+    Predictions
+        Of shape (rows, 5,000, 200); its models are the names of `entries`.
+    """
+    both = halves()
+    found = []
+    for entry in entries():
+        fit, judge = (both[part][0].select(models=list(entry.members)) for part in both)
+        one = entry.combine(fit, both["fit"][1], judge) if entry.combine else judge.probs[0]
+        found.append(one)
+    names = [entry.name for entry in entries()]
+    return Predictions(np.stack(found), names, judge.images, judge.labels)
+
+
+def quality() -> "pd.DataFrame":
+    """Judge all rows by the bundled tables.
+
+    Returns
+    -------
+    DataFrame
+        One row for each of `entries`: `labeler`, `chapter`, `n`; `top1` and `top5` with 95 % Wilson
+        intervals, `top1_low` and so on; `log_loss`, mean, in nats; `ece`, the expected calibration
+        error of 15 bins; `mb`, million bytes of all files of weights and vectors that it needs.
+    """
+    import pandas as pd
+
+    found, rows = predictions(), []
+    truth = found.labels.indices(split().loc[list(found.images), "label_id"])
+    ranks = rank_of_truth(found.probs, truth)
+    for entry, one, places in zip(entries(), found.probs, ranks, strict=True):
+        row = {"labeler": entry.name, "chapter": entry.chapter, "n": len(truth)}
+        for top in accuracy(places[None], (1, 5)).itertuples():
+            row[f"top{top.k}"] = top.accuracy
+            row |= {f"top{top.k}_low": top.low, f"top{top.k}_high": top.high}
+        row["log_loss"] = float(log_loss(one, truth).mean())
+        row["ece"] = expected_calibration_error(one, truth)
+        rows.append(row | {"mb": _megabytes(entry)})
+    return pd.DataFrame(rows)
+
+
+def _megabytes(entry: Entry) -> float:
+    """Sum the bytes of the files that a row needs, each once."""
+    assets = {asset for name in entry.members for asset in LATER.get(name, (name,))}
+    return sum(store.manifest()[asset].bytes for asset in assets | set(entry.assets)) / 1e6
+
+
+def times(*, seed: int = 0) -> dict[str, float]:
+    """Time each row on this machine, all in one run.
+
+    Parameters
+    ----------
+    seed : int
+        Of the picture, which is noise of 64 x 64 pixels.
+
+    Returns
+    -------
+    dict of str to float
+        Milliseconds per image, in batches of 32, preprocessing included; those of an ensemble are
+        its members' together, and the judge's own.
+    """
+    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
+    alone = {}
+    for name in bar(models() + list(LATER), label="Timing", unit="labeler"):
+        net = labeler(name)
+        alone[name] = timing.latency(net, noise, batch=BATCH, repeats=5)
+        net.release()
+    nets, judge = tables("judge")[0], LocalJudge("tiny")
+    some = nets.select(images=nets.images[:BATCH])
+    judging = timing.milliseconds(lambda: judge(some), 5) / BATCH
+    return {
+        entry.name: sum(alone[name] for name in entry.members)
+        + (judging if entry.combine is _judged else 0)
+        for entry in entries()
+    }
+
+
+def build(*, seed: int = 0) -> "pd.DataFrame":
+    """Make the whole table, the most accurate first.
+
+    Parameters
+    ----------
+    seed : int
+        As in `times`.
+
+    Returns
+    -------
+    DataFrame
+        As `quality` returns it, and `ms` of `times`.
+    """
+    table = quality()
+    table["ms"] = table["labeler"].map(times(seed=seed))
+    return table.sort_values("top1", ascending=False, kind="stable", ignore_index=True)
+
+
+def file() -> Path:
+    """Return where the table lies in this repository.
+
+    Examples
+    --------
+    >>> file().name
+    'leaderboard.csv'
+    """
+    return profile.data() / "results" / "leaderboard.csv"
+
+
+def read() -> "pd.DataFrame":
+    """Read the table of this repository; see `build`.
+
+    Examples
+    --------
+    >>> set(read()["n"])
+    {5000}
+    """
+    import pandas as pd
+
+    return pd.read_csv(file(), encoding="utf-8")

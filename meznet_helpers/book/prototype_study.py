@@ -1,0 +1,278 @@
+"""Chapter 5's questions to an index of prototypes, each answered on many images."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from meznet_helpers import emojizoo
+from meznet_helpers.assets import profile
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Dataset, Images, read_tree
+from meznet_helpers.labels import LabelSpace
+from meznet_helpers.measure import repeats, wilson
+from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JITTER = (0.6, 1.4)  # of brightness, contrast and color: the document's
+
+
+def backbones() -> dict[str, str]:
+    """Return the networks that chapter 5 compares.
+
+    Returns
+    -------
+    dict of str to str
+        Labelers by the names that the chapter gives them. In the tiny profile the project's own,
+        the last two of which know drawings; in the full profile the document's three TinyViTs.
+
+    Examples
+    --------
+    >>> list(backbones())
+    ['RegNetX, photographs', 'RegNetX', 'TinyViT']
+    """
+    if profile.active() == "tiny":
+        return {
+            "RegNetX, photographs": "timm/regnetx_002@photos",
+            "RegNetX": "timm/regnetx_002@tiny",
+            "TinyViT": "timm/tiny_vit_5m_224@tiny",
+        }
+    net = "timm/tiny_vit_{}m_224.dist_in22k_ft_in1k@imagenet"
+    return {f"TinyViT-{size}M": net.format(size) for size in (5, 11, 21)}
+
+
+def animals(folder: str = "", seed: int = 0) -> Dataset:
+    """Return the pictures of chapter 5.
+
+    Parameters
+    ----------
+    folder : str
+        A tree of photographs, one folder for each animal; Emoji Zoo's 90 animals by default.
+    seed : int
+        Of Emoji Zoo.
+
+    Returns
+    -------
+    Dataset
+
+    Examples
+    --------
+    >>> len(animals())
+    5400
+    """
+    return read_tree(folder, progress=True) if folder else emojizoo.animals(seed=seed)
+
+
+def several(
+    features: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    ways: Iterable[tuple[str, int]],
+    *,
+    seed: int = 0,
+) -> "pd.DataFrame":
+    """Judge with one prototype for each class, or with more.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (images, d)
+    truth : ndarray of int, shape (images,)
+    weights : ndarray of int, shape (runs, images)
+        From `meznet_helpers.measure.partitions`.
+    ways : iterable of (kind, count)
+        As `meznet_helpers.prototypes.PrototypeIndex` takes them.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    DataFrame
+        `kind`, `count`, and what `meznet_helpers.measure.repeats.accuracy` returns for k = 1.
+
+    Examples
+    --------
+    >>> from meznet_helpers.measure import partitions
+    >>> features, truth = np.eye(2).repeat(5, 0) + 0.1, np.repeat([0, 1], 5)
+    >>> table = several(features, truth, partitions.folds(truth), [("mean", 1), ("medoid", 1)])
+    >>> table[["kind", "count", "runs", "accuracy"]].values.tolist()
+    [['mean', 1, 5, 1.0], ['medoid', 1, 5, 1.0]]
+    """
+    import pandas as pd
+
+    parts = [
+        repeats.accuracy(
+            study.judge(features, truth, weights, kind=kind, count=count, seed=seed), 1
+        ).assign(kind=kind, count=count)
+        for kind, count in ways
+    ]
+    table = pd.concat(parts, ignore_index=True).drop(columns="k")
+    return table[["kind", "count", *table.columns.drop(["kind", "count"])]]
+
+
+def augmented(dataset: Dataset, seed: int) -> Dataset:
+    """Change each image at random as the document does: mirrored or not, and in its colors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        Half of the images are mirrored; brightness, contrast and color are multiplied by 0.6 to
+        1.4 each.
+
+    Examples
+    --------
+    >>> from meznet_helpers import emojizoo
+    >>> zoo = emojizoo.render(["cat-face"], 2, size=16)
+    >>> augmented(zoo, 0).images[0].shape, len(augmented(zoo, 0))
+    ((16, 16, 3), 2)
+    """
+    rng, arrays = np.random.default_rng(seed), []
+    for array in dataset.images:
+        image = Image.fromarray(array)
+        if rng.random() < 0.5:
+            image = ImageOps.mirror(image)
+        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = change(image).enhance(rng.uniform(*JITTER))
+        arrays.append(np.asarray(image))
+    return Dataset(
+        Images(arrays, dataset.images.names), dataset.truth, dataset.labels, dataset.groups
+    )
+
+
+def augmentation(
+    clean: np.ndarray, changed: np.ndarray, truth: np.ndarray, weights: np.ndarray
+) -> "pd.DataFrame":
+    """Ask whether images that were changed at random make better prototypes.
+
+    Parameters
+    ----------
+    clean, changed : ndarray of float, shape (images, d)
+        Embeddings of the images as they are, and as `augmented` returns them.
+    truth : ndarray of int, shape (images,)
+    weights : ndarray of int, shape (runs, images)
+        From `meznet_helpers.measure.partitions`.
+
+    Returns
+    -------
+    DataFrame
+        `prototypes` (made of what), `judged` (what), and what
+        `meznet_helpers.measure.repeats.accuracy` returns for k = 1.
+
+    Examples
+    --------
+    >>> from meznet_helpers.measure import partitions
+    >>> features, truth = np.eye(2).repeat(5, 0) + 0.1, np.repeat([0, 1], 5)
+    >>> table = augmentation(features, features[:, ::-1], truth, partitions.random(truth, 2))
+    >>> table[["prototypes", "judged", "accuracy"]].values.tolist()[:2]
+    [['clean', 'clean', 1.0], ['changed', 'clean', 0.0]]
+    """
+    import pandas as pd
+
+    both, twice = np.concatenate([clean, changed]), np.concatenate([truth, truth])
+    learn, ignore = np.where(weights > 0, weights, -1), np.full_like(weights, -1)
+    ask = np.where(weights == 0, 0, -1)
+    ways = {
+        ("clean", "clean"): (weights, ignore),
+        ("changed", "clean"): (ask, learn),
+        ("both", "clean"): (weights, learn),
+        ("changed", "changed"): (ignore, weights),
+    }
+    parts = [
+        repeats.accuracy(study.judge(both, twice, np.concatenate(way, axis=1)), 1).assign(
+            prototypes=made, judged=asked
+        )
+        for (made, asked), way in ways.items()
+    ]
+    table = pd.concat(parts, ignore_index=True).drop(columns="k")
+    return table[["prototypes", "judged", *table.columns.drop(["prototypes", "judged"])]]
+
+
+def open_set(
+    features: np.ndarray,
+    truth: np.ndarray,
+    strangers: dict[str, np.ndarray],
+    *,
+    known: int,
+    keep: float = 0.95,
+    kind: str = "mean",
+    count: int = 1,
+    seed: int = 0,
+) -> tuple["pd.DataFrame", dict[str, np.ndarray], float]:
+    """Teach an index some of the classes, and ask it about the others.
+
+    Of each known class three fifths make the prototypes, a fifth sets the threshold and a fifth is
+    judged.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (images, d)
+    truth : ndarray of int, shape (images,)
+    strangers : dict of str to ndarray of float, shape (others, d)
+        Embeddings of what belongs to no class at all.
+    known : int
+        How many classes are known, drawn at random.
+    keep : float
+        Share of known pictures that must not be rejected.
+    kind, count
+        Those of `meznet_helpers.prototypes.PrototypeIndex`.
+    seed : int
+
+    Returns
+    -------
+    table : DataFrame
+        One row for each sort of pictures, the known ones first: `pictures`, `n`, `rejected`,
+        `low`, `high` (share with 95 % Wilson interval), `auroc` (how often a known picture scores
+        more than one of these).
+    scores : dict of str to ndarray
+        The first score of each picture, by sort.
+    threshold : float
+
+    Raises
+    ------
+    MeznetError
+        If `known` leaves no class on one of the sides.
+
+    Examples
+    --------
+    >>> features, truth = np.eye(4).repeat(5, 0) + 0.01, np.repeat(range(4), 5)
+    >>> table, _, _ = open_set(features, truth, {}, known=3)
+    >>> table[["pictures", "n", "rejected"]].values.tolist()
+    [['known classes', 3, 0.0], ['other classes', 5, 1.0]]
+    """
+    import pandas as pd
+    from sklearn.metrics import roc_auc_score
+
+    classes = int(truth.max()) + 1
+    if not 0 < known < classes:
+        raise MeznetError(f"known is {known}; of {classes} classes it must leave some on each side")
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(classes)[:known])
+    fifths = np.full(len(truth), -1)
+    for label in chosen:
+        place = rng.permutation(np.flatnonzero(truth == label))
+        fifths[place] = np.arange(len(place)) % 5
+    labels = LabelSpace("known", [f"class-{each}" for each in chosen], list(map(str, chosen)))
+    own = fifths >= 2
+    index = PrototypeIndex.fit(
+        features[own], np.searchsorted(chosen, truth[own]), labels, kind=kind, count=count,
+        seed=seed,
+    )  # fmt: skip
+    fit_threshold(index, features[fifths == 0], keep)
+    sorts = {"known classes": features[fifths == 1], "other classes": features[fifths < 0]}
+    scores = {name: index.search(x).scores[:, 0] for name, x in (sorts | strangers).items()}
+    first, rows = scores["known classes"], []
+    for name, found in scores.items():
+        rejected = int((found < index.threshold).sum())
+        sides = np.repeat([1, 0], [len(first), len(found)])
+        auroc = roc_auc_score(sides, np.concatenate([first, found]))
+        low, high = wilson(rejected, len(found))
+        rows.append([name, len(found), rejected / len(found), float(low), float(high), auroc])
+    columns = ["pictures", "n", "rejected", "low", "high", "auroc"]
+    return pd.DataFrame(rows, columns=columns), scores, index.threshold

@@ -1,0 +1,43 @@
+"""Several nets label, one set of probabilities comes out."""
+
+from meznet_helpers.ensembles.combining import (
+    METHODS,
+    accuracy_weights,
+    borda,
+    by_size,
+    class_weights,
+    combine,
+    geometric,
+    hard,
+    information_weights,
+    median,
+    reciprocal_rank,
+    soft,
+)
+from meznet_helpers.ensembles.labeler import EnsembleLabeler
+from meznet_helpers.ensembles.stacking import (
+    auc_weights,
+    greedy_weights,
+    likelihood_weights,
+    logistic_lasso,
+)
+
+__all__ = [
+    "METHODS",
+    "EnsembleLabeler",
+    "accuracy_weights",
+    "auc_weights",
+    "borda",
+    "by_size",
+    "class_weights",
+    "combine",
+    "geometric",
+    "greedy_weights",
+    "hard",
+    "information_weights",
+    "likelihood_weights",
+    "logistic_lasso",
+    "median",
+    "reciprocal_rank",
+    "soft",
+]

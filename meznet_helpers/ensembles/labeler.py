@@ -1,0 +1,159 @@
+"""Ensembles as labelers: several nets label, one set of probabilities comes out."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from meznet_helpers.ensembles import combining
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers import Labeler, readable
+from meznet_helpers.predictions import Predictions, unique_names
+
+
+class EnsembleLabeler(Labeler):
+    """Several labelers, combined by `meznet_helpers.ensembles.combine`, or by a judge.
+
+    Parameters
+    ----------
+    members : sequence of Labeler
+        At least two, with different names and one label space. Frameworks may differ.
+    method : str or callable
+        A key of `meznet_helpers.ensembles.METHODS`; or what makes probabilities (images, labels)
+        of `Predictions` and has a `name`, such as `meznet_helpers.llm.LocalJudge`.
+    weights : sequence of float, optional
+        One for each member.
+    name : str, optional
+        How predictions call it; ``ensemble/METHOD(MEMBER, MEMBER)`` by default, and a judge's
+        name.
+
+    Raises
+    ------
+    MeznetError
+        If there are fewer than two members, two of one name, or other label spaces among them; or
+        the method or the weights are wrong.
+
+    Examples
+    --------
+    >>> from meznet_helpers.labelers import nets
+    >>> members = [nets.net("keras/MobileNet@tiny"), nets.net("keras/MobileNetV2@tiny")]
+    >>> pair = EnsembleLabeler(members, "geometric")
+    >>> pair.name
+    'ensemble/geometric(keras/MobileNet@tiny, keras/MobileNetV2@tiny)'
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Labeler],
+        method: str | Callable[[Predictions], np.ndarray] = "soft",
+        weights: Sequence[float] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Check the members, the method and the weights before anything is loaded."""
+        if isinstance(members, str | Labeler) or not all(isinstance(m, Labeler) for m in members):
+            raise MeznetError("members must be a list of labelers; labeler(name) makes one.")
+        self.members = list(members)
+        names = unique_names("members", [member.name for member in self.members])
+        if len(names) < 2:
+            raise MeznetError(f"members must be two labelers or more, not {len(names)}.")
+        self.labels = self.members[0].labels
+        for member in self.members:
+            if member.labels != self.labels:
+                raise MeznetError(
+                    f"members must share their labels, but {names[0]} has {self.labels.name} "
+                    f"({len(self.labels)}) and {member.name} {member.labels.name} "
+                    f"({len(member.labels)})."
+                )
+        self.method = method
+        self.weights = weights
+        own = getattr(method, "name", None)
+        self.name = name or own or f"ensemble/{method}({', '.join(names)})"
+        if callable(method):
+            return
+        even = np.full((1, len(self.labels)), 1 / len(self.labels), np.float32)
+        self._combined([even] * len(names), ["image"])  # tries the method and the weights
+
+    def _combined(self, probs: Sequence[np.ndarray], images: Sequence[str]) -> Predictions:
+        """Combine the members' probabilities, each (images, labels)."""
+        names = [member.name for member in self.members]
+        together = Predictions(np.stack(probs), names, images, self.labels)
+        if callable(self.method):
+            found = self.method(together)
+            return Predictions(found[None], (self.name,), images, self.labels)
+        options = {} if self.weights is None else {"weights": self.weights}
+        try:
+            return combining.combine(together, self.method, name=self.name, **options)
+        except (TypeError, ValueError) as error:
+            said = f'The method "{self.method}" takes no weights like {self.weights!r}.'
+            raise MeznetError(said) from error
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch by all members; see `Labeler.probabilities`."""
+        names = [str(number) for number in range(len(images))]
+        return self._combined([member.serve(images) for member in self.members], names).probs[0]
+
+    def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
+        """Label images, member by member; see `Labeler.predict`.
+
+        The images are read once. Each member frees its memory before the next one loads.
+        """
+        if batch_size < 1:
+            raise MeznetError(f"batch_size is {batch_size}; it must be 1 or more.")
+        images = readable(images)
+        probs = []
+        for member in self.members:
+            try:
+                found = member.predict(images, batch_size=batch_size, progress=progress)
+            finally:
+                member.release()
+            probs.append(found.probs[0])
+        return self._combined(probs, images.names)
+
+    def release(self) -> None:
+        """Release each member, and a judge."""
+        for each in (*self.members, self.method):
+            if hasattr(each, "release"):
+                each.release()
+
+
+def parse(name: str) -> tuple[str, list[str]]:
+    """Take the name of an ensemble apart.
+
+    Parameters
+    ----------
+    name : str
+        ``ensemble/METHOD(NAME, NAME)``, with any white space; a name may be an ensemble's.
+
+    Returns
+    -------
+    method : str
+    members : list of str
+
+    Raises
+    ------
+    MeznetError
+        If the text is not of that form.
+
+    Examples
+    --------
+    >>> parse("ensemble/soft(keras/A@tiny, ensemble/hard(keras/B@tiny,keras/C@tiny))")
+    ('soft', ['keras/A@tiny', 'ensemble/hard(keras/B@tiny,keras/C@tiny)'])
+    """
+    found = re.fullmatch(r"ensemble/\s*([\w-]+)\s*\((.*)\)", name.strip(), re.DOTALL)
+    depth, members = 0, [""]
+    for letter in found[2] if found else "":
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            break
+        if letter == "," and not depth:
+            members.append("")
+        else:
+            members[-1] += letter
+    members = [member.strip() for member in members]
+    if depth or not all(members):
+        raise MeznetError(
+            f'"{name}" is no name of an ensemble; one looks like '
+            '"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)".'
+        )
+    return found[1], members

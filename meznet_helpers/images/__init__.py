@@ -1,0 +1,21 @@
+"""Images: read from files and folders to upright uint8 RGB, and labeled sets of them."""
+
+from meznet_helpers.images.datasets import Dataset
+from meznet_helpers.images.folders import find, match, read_tree, write_tree
+from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
+from meznet_helpers.images.reading import SUFFIXES, Images, as_images, read, read_many
+
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Dataset",
+    "ImageError",
+    "Images",
+    "as_images",
+    "find",
+    "match",
+    "read",
+    "read_many",
+    "read_tree",
+    "write_tree",
+]

@@ -1,0 +1,388 @@
+"""From a path, bytes, a binary file, a Pillow image or an array to upright uint8 RGB arrays."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, overload
+
+import numpy as np
+from PIL import Image
+
+from meznet_helpers.images import pixels
+from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
+from meznet_helpers.progress import bar
+
+# What Pillow may open: no format that calls another program (EPS), none without a signature (TGA).
+_FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "ICO": (".ico",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k"),
+    "QOI": (".qoi",),
+}
+SUFFIXES = frozenset(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
+"""Suffixes, in lower case, by which image files are found."""
+
+_BEGINNINGS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"BM": "BMP",
+}
+
+
+def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read one image, whatever it comes as.
+
+    Parameters
+    ----------
+    source : str, Path, bytes, binary file, PIL.Image.Image or array
+        A string is a path. Of an animated file the first frame is read, of a TIFF file the first
+        page. For the arrays that are understood see `meznet_helpers.images.pixels.from_array`.
+    name : str, optional
+        How errors call the image; by default its path.
+    max_pixels : int
+        Images with more pixels are refused before they are decoded.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        RGB, upright (the EXIF orientation is applied), C-contiguous, and new: changing it does
+        not change the source. Transparent pixels are laid on white.
+
+    Raises
+    ------
+    ImageError
+        In one sentence, if the image is missing, empty, corrupt, too large or none at all.
+
+    Examples
+    --------
+    >>> read(np.full((2, 2), 0.5)).tolist()[0]
+    [[128, 128, 128], [128, 128, 128]]
+    >>> read(b"GIF, or not?", name="letter.gif")
+    Traceback (most recent call last):
+    meznet_helpers.images.ImageError: letter.gif: is not an image of a kind that can be read here.
+    """
+    name = path_of(source) or "the image" if name is None else name
+    if isinstance(source, Image.Image):
+        return pixels.from_pil(source, name, max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode(io.BytesIO(source), name, max_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _from_path(Path(source), name, max_pixels)
+    if hasattr(source, "read"):
+        return _decode(io.BytesIO(_content(source, name)), name, max_pixels)
+    if hasattr(source, "__array__"):
+        try:
+            array = np.asarray(source)
+        except Exception as error:
+            raise ImageError(f"{name}: cannot be made an array ({_reason(error)}).") from error
+        return pixels.from_array(array, name, max_pixels)
+    raise ImageError(
+        f"{name}: a {type(source).__name__} is no image; give a path, bytes, a binary file, "
+        "a Pillow image or an array."
+    )
+
+
+def path_of(source: Any) -> str | None:
+    """Return the path of a source that is a path, or that was opened from one.
+
+    Examples
+    --------
+    >>> path_of("photos/cat.jpg"), path_of(b"content")
+    ('photos/cat.jpg', None)
+    """
+    if isinstance(source, Image.Image):
+        source = getattr(source, "filename", None)
+    elif hasattr(source, "read"):
+        source = getattr(source, "name", None)
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    return path if isinstance(path, str) and path else None
+
+
+def is_file(path: Path) -> bool:
+    """Say whether `path` is a file, for any text that somebody may take for a path."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
+def _from_path(path: Path, name: str, max_pixels: int) -> np.ndarray:
+    """Read a file on disk."""
+    if not is_file(path):
+        raise ImageError(f"{name}: {_why_no_file(path)}.")
+    try:
+        with path.open("rb") as file:
+            return _decode(file, name, max_pixels)
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be opened ({error.strerror}).") from error
+
+
+def _why_no_file(path: Path) -> str:
+    """Say what is at `path` instead of a file."""
+    if path.as_posix().startswith(("http:/", "https:/")):
+        return "is a web address; download the image and give its path"
+    try:
+        if path.is_dir():
+            return "is a folder; meznet_helpers.images.find lists the images in it"
+        return "is no regular file" if path.exists() else "is not there; check the path"
+    except (OSError, ValueError):
+        return "is not there; check the path"
+
+
+def _content(file: IO[bytes], name: str) -> bytes:
+    """Read a binary file object from its beginning, where it can be rewound."""
+    try:
+        if hasattr(file, "seekable") and file.seekable():
+            file.seek(0)
+        content = file.read()
+    except Exception as error:
+        raise ImageError(f"{name}: cannot be read ({_reason(error)}).") from error
+    if not isinstance(content, bytes):
+        raise ImageError(f'{name}: is open as text; open it with mode "rb".')
+    return content
+
+
+def _decode(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
+    """Decode a seekable binary file."""
+    beginning = file.read(2048)
+    if not beginning:
+        raise ImageError(f"{name}: is empty.")
+    try:
+        with pixels.quiet(max_pixels):
+            Image.init()
+            known = [each for each in _FORMATS if each in Image.OPEN]
+            image = Image.open(file, formats=known)
+    except Image.DecompressionBombError as error:
+        raise ImageError(pixels.too_large(name, max_pixels)) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name}: {_what_instead(beginning)}.") from error
+    except Exception as error:
+        raise ImageError(f"{name}: the image is corrupt ({_reason(error)}).") from error
+    return pixels.from_pil(image, name, max_pixels)
+
+
+def _what_instead(beginning: bytes) -> str:
+    """Say what a file that Pillow cannot identify seems to be."""
+    if b"<svg" in beginning.lower():
+        return "is an SVG drawing, not a picture of pixels; export it as PNG"
+    if beginning[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "is a HEIC photograph, which cannot be read here; export it as JPEG"
+    if beginning[4:12] in (b"ftypavif", b"ftypavis"):
+        return "begins like an AVIF image, but is corrupt or cut short, or AVIF is not supported"
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
+        return "begins like a WebP image, but is corrupt or cut short"
+    for magic, kind in _BEGINNINGS.items():
+        if beginning.startswith(magic):
+            return f"begins like a {kind} image, but is corrupt or cut short"
+    return "is not an image of a kind that can be read here"
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's text on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(Sequence):
+    """Some images, their names, and what could not be read.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray of uint8, each of shape (height, width, 3)
+        The images; sizes may differ.
+    names : sequence of str
+        One display name for each image, all different.
+    errors : sequence of ImageError
+        One for each source that is not among the images.
+
+    Raises
+    ------
+    ImageError
+        If an array is no image, or the names do not fit.
+
+    Examples
+    --------
+    >>> pair = Images([np.zeros((2, 3, 3), np.uint8), np.ones((4, 4, 3), np.uint8)], ["a", "b"])
+    >>> len(pair), pair.names, pair[1].shape, pair[:1].names
+    (2, ('a', 'b'), (4, 4, 3), ('a',))
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    errors: tuple[ImageError, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make the fields tuples and check them."""
+        for field in ("arrays", "names", "errors"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if len(self.arrays) != len(self.names):
+            raise ImageError(f"{len(self.arrays)} images need as many names, not {self.names}.")
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                raise ImageError(f"{name}: {count} images have this name; names must differ.")
+        for name, array in zip(self.names, self.arrays, strict=True):
+            if getattr(array, "dtype", None) != np.uint8 or array.shape[2:] != (3,):
+                raise ImageError(f"{name}: must be a uint8 array of shape (height, width, 3).")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.arrays)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Images: ...
+
+    def __getitem__(self, index: int | slice) -> np.ndarray | Images:
+        """Return one array, or for a slice the images in it (without the errors)."""
+        if isinstance(index, slice):
+            return Images(self.arrays[index], self.names[index])
+        return self.arrays[index]
+
+    def __repr__(self) -> str:
+        """Say how many there are."""
+        errors = f", {len(self.errors)} errors" if self.errors else ""
+        return f"Images({len(self)} images{errors})"
+
+
+def read_many(
+    sources: Iterable[Any],
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Images:
+    """Read many images in threads; those that cannot be read become errors.
+
+    Parameters
+    ----------
+    sources : iterable
+        Anything that `read` takes. A folder's files come from `find`.
+    workers : int, optional
+        Number of threads, by default two for each processor and at most eight.
+    progress : bool
+        Show a progress bar.
+    max_pixels : int
+        As in `read`, for each image.
+
+    Returns
+    -------
+    Images
+        In the order of `sources`. Files are named by their file name, with as many parent folders
+        before it as it takes to tell them apart; other sources ``image 1``, ``image 2`` and on.
+
+    Raises
+    ------
+    ImageError
+        If `sources` is no list of sources. Bad images do not raise; they are in ``.errors``.
+
+    Examples
+    --------
+    >>> images = read_many([np.zeros((2, 2)), b"broken", np.ones((2, 2))])
+    >>> images.names
+    ('image 1', 'image 3')
+    >>> print(images.errors[0])
+    image 2: is not an image of a kind that can be read here.
+    """
+    if isinstance(sources, str | bytes | os.PathLike) or not isinstance(sources, Iterable):
+        raise ImageError(f"read_many wants a list of images, not {sources!r:.60}; see find.")
+    sources = list(sources)
+    names = _display_names(sources)
+
+    def one(source: Any, name: str) -> np.ndarray | ImageError:
+        try:
+            return read(source, name=path_of(source) or name, max_pixels=max_pixels)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(workers or min(8, 2 * (os.cpu_count() or 1))) as pool:
+        results = pool.map(one, sources, names)
+        if progress:
+            results = bar(results, total=len(sources), label="Reading images", unit="img")
+        results = list(results)
+    good = [index for index, result in enumerate(results) if isinstance(result, np.ndarray)]
+    return Images(
+        arrays=[results[index] for index in good],
+        names=[names[index] for index in good],
+        errors=[result for result in results if isinstance(result, ImageError)],
+    )
+
+
+def as_images(images: Any) -> Images:
+    """Turn one image, or a list of them, into `Images`.
+
+    Parameters
+    ----------
+    images : Images, one source, or an iterable of sources
+        `Images` come back as they are. A source is anything that `read` takes; an array of four
+        dimensions is a list of images.
+
+    Returns
+    -------
+    Images
+        Of a list, what could not be read is in ``.errors``, as with `read_many`.
+
+    Raises
+    ------
+    ImageError
+        If a single image cannot be read, or nothing of a list.
+
+    Examples
+    --------
+    >>> as_images(np.zeros((8, 8, 3), np.uint8)), as_images(np.zeros((5, 8, 8, 3), np.uint8))
+    (Images(1 images), Images(5 images))
+    """
+    if isinstance(images, Images):
+        return images
+    single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
+    single = single or hasattr(images, "read") or not isinstance(images, Iterable)
+    single = single or len(getattr(images, "shape", ())) in (2, 3)
+    found = read_many([images] if single else images)
+    if found.errors and not found.arrays:
+        raise found.errors[0]
+    return found
+
+
+def _display_names(sources: list[Any]) -> list[str]:
+    """Name sources by the end of their path, as short as tells them apart."""
+    paths = [path_of(source) for source in sources]
+    parts = [
+        (f"image {number}",) if path is None else Path(path).absolute().parts
+        for number, path in enumerate(paths, start=1)
+    ]
+    short = {part: part[-1:] for part in parts}
+    while True:
+        counts = Counter(short.values())
+        longer = {
+            part: part[-len(tail) - 1 :] if counts[tail] > 1 else tail
+            for part, tail in short.items()
+        }
+        if longer == short:
+            break
+        short = longer
+    names: dict[str, None] = {}
+    for part in parts:
+        name, number = "/".join(short[part]), 1
+        while (numbered := name if number == 1 else f"{name} ({number})") in names:
+            number += 1  # the same file more than once
+        names[numbered] = None
+    return list(names)

@@ -1,0 +1,296 @@
+"""The registry: a backbone is a network with its own input size, interpolation and preprocessing.
+
+The three travel together and nobody outside this module scales pixels. Feeding one network's
+preprocessing to another is the mistake that the book's first chapter undoes.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from PIL import Image
+
+from meznet_helpers.assets import profile
+from meznet_helpers.errors import MeznetError
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+_TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
+
+
+def _tf(x: np.ndarray) -> np.ndarray:
+    x /= 127.5
+    x -= 1.0
+    return x
+
+
+def _torch(x: np.ndarray) -> np.ndarray:
+    x /= 255.0
+    for channel, (mean, std) in enumerate(zip(_TORCH_MEAN, _TORCH_STD, strict=True)):
+        x[..., channel] -= mean
+        x[..., channel] /= std
+    return x
+
+
+def _caffe(x: np.ndarray) -> np.ndarray:
+    x = x[..., ::-1]
+    for channel, mean in enumerate(_CAFFE_MEAN):
+        x[..., channel] -= mean
+    return x
+
+
+MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tf": _tf,
+    "torch": _torch,
+    "caffe": _caffe,
+    "raw": lambda x: x,
+}
+
+
+def scale(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Scale pixels the way one family of networks was trained with.
+
+    The four modes and their constants are those of Keras'
+    ``keras.applications.imagenet_utils.preprocess_input``, bit for bit.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (..., 3)
+        Red, green, blue from 0 to 255, any real dtype. It is not changed.
+    mode : {"tf", "torch", "caffe", "raw"}
+        ``tf``: to -1..1. ``torch``: to 0..1, then ImageNet's mean and deviation per channel.
+        ``caffe``: blue, green, red in that order, ImageNet's mean taken off, no division.
+        ``raw``: 0..255 as they are, for networks that scale inside.
+
+    Returns
+    -------
+    ndarray, shape (..., 3), float32
+
+    Raises
+    ------
+    MeznetError
+        If the mode is none of the four.
+
+    Examples
+    --------
+    >>> white = np.full((1, 1, 3), 255, np.uint8)
+    >>> scale(white, "tf").ravel().tolist()
+    [1.0, 1.0, 1.0]
+    >>> [round(float(value), 2) for value in scale(white, "caffe").ravel()]
+    [151.06, 138.22, 131.32]
+    """
+    if mode not in MODES:
+        raise MeznetError(f'"{mode}" is no preprocessing mode; choose from {", ".join(MODES)}.')
+    return np.ascontiguousarray(MODES[mode](np.array(pixels, np.float32)))
+
+
+def squeeze(image: np.ndarray, size: int, interpolation: str = "bilinear") -> np.ndarray:
+    """Bring an image to a square.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+    size : int
+        Height and width of the square, pixels.
+    interpolation : {"nearest", "bilinear", "bicubic"}
+        As Pillow has them: when an image shrinks, the latter two are means over what each new
+        pixel stands for.
+
+    Returns
+    -------
+    ndarray, shape (size, size, 3), uint8
+
+    Examples
+    --------
+    >>> squeeze(np.zeros((300, 451, 3), np.uint8), 64).shape
+    (64, 64, 3)
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    how = INTERPOLATIONS[interpolation]
+    return np.asarray(Image.fromarray(image).resize((size, size), how))
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network and everything that must not be separated from it.
+
+    Attributes
+    ----------
+    application : str
+        Name of the architecture, as its framework spells it: ``"MobileNetV2"``.
+    tag : str
+        Which weights: ``"imagenet"`` (published), ``"tiny"`` or another tag of this project's.
+    size : int
+        Height and width of the input, pixels.
+    mode : str
+        Preprocessing mode of `scale`. It belongs to the weights, not to the architecture.
+    labels : str
+        Name of the label space: ``"tiny_imagenet"`` or ``"imagenet"``.
+    interpolation : str
+        How images are brought to `size`.
+    options : dict
+        Arguments of the builder, such as the width ``alpha``.
+    licence : str
+        Licence of the weights.
+    framework : str
+        ``"keras"`` or ``"timm"``.
+    detail : int, optional
+        Height and width, pixels, to which images are squeezed before they are brought to `size`:
+        that of the photographs the weights learned from, where those were smaller. A network that
+        has only seen enlarged pictures is puzzled by sharp ones.
+
+    Examples
+    --------
+    >>> net = backbone("keras/ResNet50@imagenet")
+    >>> net.name, net.size, net.mode
+    ('keras/ResNet50@imagenet', 224, 'caffe')
+    >>> net.prepare([np.zeros((30, 40, 3), np.uint8)]).shape
+    (1, 224, 224, 3)
+    """
+
+    application: str
+    tag: str
+    size: int
+    mode: str
+    labels: str
+    interpolation: str = "bilinear"
+    options: dict = field(default_factory=dict)
+    licence: str = ""
+    framework: str = "keras"
+    detail: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in the registry, such as ``keras/MobileNetV2@tiny``."""
+        return f"{self.framework}/{self.application}@{self.tag}"
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Bring one image to the input size.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (size, size, 3), uint8
+            The whole picture, squeezed to a square. Keras' own ``load_img`` does the same.
+        """
+        if self.detail:
+            image = squeeze(image, self.detail)
+        return squeeze(image, self.size, self.interpolation)
+
+    def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Turn images into the network's input: resized, then scaled.
+
+        Parameters
+        ----------
+        images : sequence of ndarray, each (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (images, size, size, 3), float32
+        """
+        if len(images) == 0:
+            return np.zeros((0, self.size, self.size, 3), np.float32)
+        with ThreadPoolExecutor() as pool:
+            return scale(np.stack(list(pool.map(self.resize, images))), self.mode)
+
+
+# Family of Keras applications: preprocessing mode, then input size of each member.
+_KERAS = {
+    "caffe": {"VGG16 VGG19 ResNet50 ResNet101 ResNet152": 224},
+    "tf": {
+        "MobileNet MobileNetV2 ResNet50V2 ResNet101V2 ResNet152V2 NASNetMobile": 224,
+        "InceptionV3 InceptionResNetV2 Xception": 299,
+        "NASNetLarge": 331,
+    },
+    "torch": {"DenseNet121 DenseNet169 DenseNet201": 224},
+    "raw": {
+        "MobileNetV3Small MobileNetV3Large EfficientNetB0 EfficientNetV2B0": 224,
+        "ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge": 224,
+        "EfficientNetB1 EfficientNetV2B1": 240,
+        "EfficientNetB2 EfficientNetV2B2": 260,
+        "EfficientNetB3 EfficientNetV2B3": 300,
+        "EfficientNetB4": 380,
+        "EfficientNetV2S": 384,
+        "EfficientNetB5": 456,
+        "EfficientNetV2M EfficientNetV2L": 480,
+        "EfficientNetB6": 528,
+        "EfficientNetB7": 600,
+    },
+}
+
+
+@functools.cache
+def registry() -> dict[str, Backbone]:
+    """Every backbone by name: Keras' applications, then the nets trained by this project.
+
+    Returns
+    -------
+    dict of str to Backbone
+
+    Examples
+    --------
+    >>> registry()["keras/EfficientNetB3@imagenet"].size
+    300
+    """
+    published = [
+        Backbone(name, "imagenet", size, mode, "imagenet", licence="see keras.io/api/applications")
+        for mode, families in _KERAS.items()
+        for names, size in families.items()
+        for name in names.split()
+    ]
+    trained = []
+    for path in sorted((profile.data() / "models").glob("*/net.json")):
+        net = json.loads(path.read_text(encoding="utf-8"))
+        keys = {field.name for field in fields(Backbone)} & net.keys()
+        trained.append(Backbone(**{"tag": "tiny"} | {key: net[key] for key in keys}))
+    return {net.name: net for net in published + trained}
+
+
+def backbone(name: str) -> Backbone:
+    """Look a backbone up by name.
+
+    Parameters
+    ----------
+    name : str
+        ``framework/application@tag``. Without a tag the profile chooses: ``tiny`` for the
+        profile of that name, ``imagenet`` for ``full``.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    MeznetError
+        If no such backbone is registered; the sentence lists near names.
+
+    Examples
+    --------
+    >>> backbone("keras/DenseNet121@imagenet").mode
+    'torch'
+    """
+    import difflib
+
+    known = registry()
+    if "@" not in name:
+        name += "@tiny" if profile.active() == "tiny" else "@imagenet"
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        raise MeznetError(
+            f'No backbone is called "{name}"; '
+            + (f"did you mean {' or '.join(near)}?" if near else "a name looks like")
+            + ("" if near else ' "keras/MobileNetV2@tiny".')
+        )
+    return known[name]

@@ -1,0 +1,22 @@
+"""Labels: the spaces that predictions are about, and joins between them."""
+
+from meznet_helpers.labels.matching import join, map_between
+from meznet_helpers.labels.spaces import (
+    LabelSpace,
+    as_truth,
+    from_names,
+    imagenet,
+    normalize,
+    tiny_imagenet,
+)
+
+__all__ = [
+    "LabelSpace",
+    "as_truth",
+    "from_names",
+    "imagenet",
+    "join",
+    "map_between",
+    "normalize",
+    "tiny_imagenet",
+]

@@ -1,0 +1,379 @@
+"""Label spaces: what predictions are about, for ImageNet, Tiny-ImageNet and any list of names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+
+from meznet_helpers.assets import profile
+from meznet_helpers.errors import MeznetError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelSpace:
+    """An ordered set of labels; position i is output i of a network.
+
+    Two label spaces are equal when their ids are, in the same order.
+
+    Parameters
+    ----------
+    name : str
+        How the space is called.
+    ids : sequence of str
+        One id for each label, all different: WordNet ids or slugs.
+    names : sequence of str
+        One display name for each label. Two labels may share one (ImageNet has two cranes).
+    lemmas : sequence of sequences of str, optional
+        All the words for each label; by default its name alone.
+    definitions : sequence of str, optional
+        One definition for each label; by default empty.
+
+    Raises
+    ------
+    MeznetError
+        If the fields differ in length, or an id is empty or comes twice.
+
+    Examples
+    --------
+    >>> pets = LabelSpace("pets", ids=["cat", "dog"], names=["house cat", "dog"])
+    >>> len(pets), pets.index("dog"), "cow" in pets, pets.words("cat")
+    (2, 1, False, 'house cat')
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    lemmas: tuple[tuple[str, ...], ...] = ()
+    definitions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make the fields tuples and check them."""
+        fields = {
+            "ids": tuple(self.ids),
+            "names": tuple(self.names),
+            "lemmas": tuple(map(tuple, self.lemmas or ([name] for name in self.names))),
+            "definitions": tuple(self.definitions or [""] * len(self.ids)),
+        }
+        for field, values in fields.items():
+            object.__setattr__(self, field, values)
+            if len(values) != len(self.ids):
+                raise MeznetError(
+                    f"{self.name}: {len(self.ids)} ids need as many {field}, not {len(values)}."
+                )
+        for label_id in self.ids:
+            if not isinstance(label_id, str) or not label_id:
+                raise MeznetError(f"{self.name}: an id must be a text, not {label_id!r}.")
+        if len(self._positions) < len(self.ids):
+            twice = next(each for each in self.ids if self.ids.count(each) > 1)
+            raise MeznetError(f'{self.name}: the id "{twice}" comes twice; ids must differ.')
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {label_id: position for position, label_id in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        """Return the number of labels."""
+        return len(self.ids)
+
+    def __contains__(self, label_id: object) -> bool:
+        """Say whether `label_id` is an id of this space."""
+        return label_id in self._positions
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the ids."""
+        return self.ids == other.ids if isinstance(other, LabelSpace) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Hash the ids."""
+        return hash(self.ids)
+
+    def __repr__(self) -> str:
+        """Say which space it is and how large."""
+        return f"LabelSpace({self.name!r}, {len(self)} labels)"
+
+    def index(self, label_id: str) -> int:
+        """Return the position of an id; of an unknown one the error names the nearest.
+
+        Parameters
+        ----------
+        label_id : str
+            An id, not a name.
+
+        Returns
+        -------
+        int
+            From 0 to ``len(self) - 1``.
+
+        Raises
+        ------
+        MeznetError
+            If the id is not in this space.
+
+        Examples
+        --------
+        >>> imagenet().index("n02123045")
+        281
+        >>> imagenet().index("tiger cat")
+        Traceback (most recent call last):
+        meznet_helpers.errors.MeznetError: imagenet has no label id "tiger cat"; \
+nearest: n02123159 (tiger cat).
+        """
+        if label_id not in self._positions:
+            raise MeznetError(f'{self.name} has no label id "{label_id}"{self._nearest(label_id)}.')
+        return self._positions[label_id]
+
+    def indices(self, ids: Iterable[str]) -> np.ndarray:
+        """Return the positions of several ids.
+
+        Parameters
+        ----------
+        ids : iterable of str
+            Ids, in any order, repeated or not.
+
+        Returns
+        -------
+        ndarray of int64, shape (number of ids,)
+            Their positions.
+
+        Raises
+        ------
+        MeznetError
+            If an id is not in this space.
+
+        Examples
+        --------
+        >>> pets = LabelSpace("pets", ids=["cat", "dog"], names=["Cat", "Dog"])
+        >>> pets.indices(["dog", "dog", "cat"])
+        array([1, 1, 0])
+        """
+        return np.array([self.index(label_id) for label_id in ids], dtype=np.int64)
+
+    def words(self, label_id: str) -> str:
+        """Return all words for an id, separated by commas, as in WordNet's lists.
+
+        Examples
+        --------
+        >>> tiny_imagenet().words("n03355925")
+        'flagpole, flagstaff'
+        """
+        return ", ".join(self.lemmas[self.index(label_id)])
+
+    def _nearest(self, text: object) -> str:
+        """Suggest up to three labels by id or word, as the end of a sentence."""
+        text = normalize(str(text))
+        close = [
+            position
+            for position, lemmas in enumerate(self.lemmas)
+            if text in {normalize(word) for word in lemmas}
+        ] or [
+            self._positions[label_id]
+            for label_id in difflib.get_close_matches(str(text), self.ids, n=3, cutoff=0.7)
+        ]
+        found = ", ".join(f"{self.ids[each]} ({self.names[each]})" for each in close[:3])
+        return f"; nearest: {found}" if found else ""
+
+
+def normalize(text: str) -> str:
+    """Bring a word into the form in which words are compared.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        In lower case, without accents, with one space for each run of spaces, underscores and
+        hyphens, and none at the ends.
+
+    Examples
+    --------
+    >>> normalize("  Ping-pong_Ball "), normalize("Bouvier des Flandres"), normalize("crêpe")
+    ('ping pong ball', 'bouvier des flandres', 'crepe')
+    """
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).lower())
+    return " ".join(
+        "".join(
+            " " if letter == "_" or unicodedata.category(letter) == "Pd" else letter
+            for letter in letters
+            if not unicodedata.combining(letter)
+        ).split()
+    )
+
+
+@cache
+def imagenet() -> LabelSpace:
+    """Return the 1,000 classes of ImageNet-1k in the order of the networks' outputs.
+
+    Ids are WordNet 3.0 ids, sorted. Words and definitions are read from the files of the
+    installed timm package (``timm/data/_info``), which is located, not imported.
+
+    Returns
+    -------
+    LabelSpace
+        The first word for a class is its name, as in Keras' class index.
+
+    Raises
+    ------
+    MeznetError
+        If timm is not installed or has no such files.
+
+    Examples
+    --------
+    >>> space = imagenet()
+    >>> len(space), space.ids[0], space.names[0]
+    (1000, 'n01440764', 'tench')
+    >>> space.definitions[0]
+    'freshwater dace-like game fish of Europe and western Asia noted for ability to survive \
+outside water'
+    """
+    return _wordnet("imagenet", _timm_file("imagenet_synsets.txt").split())
+
+
+@cache
+def tiny_imagenet() -> LabelSpace:
+    """Return the 200 classes of Tiny-ImageNet, sorted by WordNet id.
+
+    The ids lie in ``data/labels``; words and definitions are timm's, as for `imagenet`.
+
+    Returns
+    -------
+    LabelSpace
+        All its ids are ImageNet's, too.
+
+    Raises
+    ------
+    MeznetError
+        If the list of ids or timm is missing.
+
+    Examples
+    --------
+    >>> space = tiny_imagenet()
+    >>> len(space), space.names[space.index("n02793495")]
+    (200, 'barn')
+    """
+    path = profile.data() / "labels" / "tiny-imagenet-200.txt"
+    try:
+        return _wordnet("tiny_imagenet", path.read_text(encoding="utf-8").split())
+    except OSError as error:
+        raise MeznetError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
+    """Make a label space of any names.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Display names, in the order of the outputs.
+    name : str
+        How the space is called.
+
+    Returns
+    -------
+    LabelSpace
+        Ids are slugs: the normalized names with hyphens between the words.
+
+    Raises
+    ------
+    MeznetError
+        If a name is empty, or two have the same slug.
+
+    Examples
+    --------
+    >>> from_names(["Crème brûlée", "hot_dog"]).ids
+    ('creme-brulee', 'hot-dog')
+    """
+    if isinstance(names, str):
+        raise MeznetError(f'{name}: names must be a list of names, not the text "{names}".')
+    slugs: dict[str, str] = {}
+    for each in names:
+        slug = re.sub(r"[\W_]+", "-", normalize(each)).strip("-") if isinstance(each, str) else ""
+        if not slug:
+            raise MeznetError(f"{name}: {each!r} is no name; a name has letters or digits.")
+        if slug in slugs:
+            raise MeznetError(
+                f'{name}: "{slugs[slug]}" and "{each}" are the same label ("{slug}"); '
+                "names must differ."
+            )
+        slugs[slug] = each
+    if not slugs:
+        raise MeznetError(f"{name}: the list of names is empty.")
+    return LabelSpace(name, ids=tuple(slugs), names=tuple(slugs.values()))
+
+
+def _wordnet(name: str, ids: Sequence[str]) -> LabelSpace:
+    """Make a label space of WordNet ids with timm's words and definitions."""
+    lemmas = _timm_table("imagenet_synset_to_lemma.txt", ids)
+    definitions = _timm_table("imagenet_synset_to_definition.txt", ids)
+    words = [tuple(lemmas[each].split(", ")) for each in ids]
+    return LabelSpace(
+        name,
+        ids=tuple(ids),
+        names=tuple(each[0] for each in words),
+        lemmas=tuple(words),
+        definitions=tuple(definitions[each] for each in ids),
+    )
+
+
+def _timm_table(file: str, ids: Sequence[str]) -> Mapping[str, str]:
+    """Read the lines of one of timm's tables (id, tabulator, text) that are about `ids`."""
+    wanted = set(ids)
+    lines = (line.partition("\t") for line in _timm_file(file).splitlines())
+    table = {label_id: text for label_id, _, text in lines if label_id in wanted}
+    if missing := sorted(wanted - table.keys()):
+        raise MeznetError(f"timm's {file} lacks {missing[0]}; install timm 1.0.15 or later.")
+    return table
+
+
+def _timm_file(file: str) -> str:
+    """Read one of timm's data files; importing timm would import torch."""
+    spec = importlib.util.find_spec("timm")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "data" / "_info" / file
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise MeznetError(f"{file} comes with timm; install timm 1.0.15 or later.")
+
+
+def as_truth(truth: Sequence[int] | np.ndarray, images: int, labels: int) -> np.ndarray:
+    """Check that each image has the position of a label.
+
+    Parameters
+    ----------
+    truth : array of int, shape (images,)
+    images, labels : int
+        How many there are.
+
+    Returns
+    -------
+    ndarray of int64, shape (images,)
+
+    Raises
+    ------
+    MeznetError
+        If the shape does not fit or a position is not a label's.
+
+    Examples
+    --------
+    >>> as_truth([2, 3], 2, 3)
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: truth must lie between 0 and 2, the last label.
+    """
+    truth = np.asarray(truth)
+    if truth.shape != (images,):
+        raise MeznetError(f"truth must have shape ({images},), one per image, not {truth.shape}.")
+    if truth.size and not np.issubdtype(truth.dtype, np.integer):
+        raise MeznetError(f"truth must hold indices of labels (int), not {truth.dtype}.")
+    if truth.size and (truth.min() < 0 or truth.max() >= labels):
+        raise MeznetError(f"truth must lie between 0 and {labels - 1}, the last label.")
+    return truth.astype(np.int64)

@@ -1,0 +1,94 @@
+"""From any name to its labeler: the one place that knows all kinds."""
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers import Labeler, nets, registry
+
+
+def labeler(name: str, **preprocessing: str) -> Labeler:
+    """Make a labeler by name.
+
+    Parameters
+    ----------
+    name : str
+        A backbone of the registry, ``"keras/MobileNetV2@tiny"``; a net of timm or torchvision
+        with ImageNet's labels, ``"timm/resnet18@imagenet"``, ``"torchvision/resnet18@imagenet"``;
+        CLIP, ``"clip/zero-shot"`` or ``"clip/zero-shot@SOURCE"`` with the labels of
+        `meznet_helpers.words.ZeroShotLabeler`, ``"clip/tuned@FOLDER"``; an index of
+        prototypes, ``"prototypes/FILE"`` or ``"prototypes/animals@tiny"``; a captioner,
+        ``"llm/captioner"`` or ``"llm/captioner@SOURCE"``; a judge of this repository's nets,
+        ``"llm/judge"`` or ``"llm/judge@SOURCE"``; or an ensemble of such names,
+        ``"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)"``. Without ``@tag`` the
+        profile chooses the weights.
+    mode, interpolation : str, optional
+        Put nets of the registry under another network's preprocessing. The book does so to show
+        what it costs; leave both out to get the right ones.
+
+    Returns
+    -------
+    Labeler
+
+    Raises
+    ------
+    MeznetError
+        If no labeler has that name, or the mode or interpolation is unknown. Names of timm's and
+        torchvision's nets are looked up at the first prediction, in the process that they are
+        imported in.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = labeler("keras/MobileNetV2@tiny")
+    >>> net.predict([np.zeros((64, 64, 3), np.uint8)]).probs.shape
+    (1, 1, 200)
+    """
+    name = name.strip()
+    kind, _, rest = name.partition("/")
+    if kind == "ensemble":
+        from meznet_helpers.ensembles import EnsembleLabeler
+        from meznet_helpers.ensembles.labeler import parse
+
+        method, members = parse(name)
+        return EnsembleLabeler([labeler(member, **preprocessing) for member in members], method)
+    others = {"clip": _clip, "llm": _llm, "prototypes": _prototypes}
+    if kind not in others:
+        return nets.net(name, **preprocessing)
+    for key in preprocessing:
+        raise MeznetError(f"{key} is for nets of the registry, not for {name}.")
+    return others[kind](name, *rest.partition("@")[::2])
+
+
+def _clip(name: str, kind: str, source: str) -> Labeler:
+    """Make a labeler of CLIP: with the default labels, or of a folder."""
+    from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
+
+    if kind not in ("zero-shot", "tuned"):
+        raise MeznetError(
+            f'No labeler is called "{name}"; those of CLIP are "clip/zero-shot", '
+            '"clip/zero-shot@SOURCE", "clip/tuned" and "clip/tuned@FOLDER".'
+        )
+    return (
+        ZeroShotLabeler(source or None) if kind == "zero-shot" else TunedLabeler(source or "tiny")
+    )
+
+
+def _prototypes(name: str, *_: str) -> Labeler:
+    """Make a labeler of an index of prototypes."""
+    from meznet_helpers.prototypes import PrototypeLabeler
+
+    return PrototypeLabeler(name.removeprefix("prototypes/"))
+
+
+def _llm(name: str, kind: str, source: str) -> Labeler:
+    """Make a captioner, or a judge of all the nets of this repository."""
+    from meznet_helpers.ensembles import EnsembleLabeler
+    from meznet_helpers.llm import CaptionLabeler, LocalJudge
+
+    if kind == "captioner":
+        return CaptionLabeler(source or None)
+    if kind == "judge":
+        tiny = [labeler(net) for net in registry() if net.endswith("@tiny")]
+        return EnsembleLabeler(tiny, LocalJudge(source or "tiny"))
+    raise MeznetError(
+        f'No labeler is called "{name}"; there are "llm/captioner", "llm/captioner@SOURCE", '
+        '"llm/judge" and "llm/judge@SOURCE". Models behind a server: meznet llm label.'
+    )

@@ -1,0 +1,17 @@
+"""Predictions: what labelers give, probabilities with three named axes, and their files."""
+
+from meznet_helpers.predictions.table import (
+    Predictions,
+    float_array,
+    positions,
+    top_indices,
+    unique_names,
+)
+
+__all__ = [
+    "Predictions",
+    "float_array",
+    "positions",
+    "top_indices",
+    "unique_names",
+]

@@ -1,0 +1,188 @@
+"""The folder of a tuned CLIP: classifier, labels, recipe, metrics and card, and CLIP itself.
+
+``head.safetensors`` is the classifier, ``meznet.json`` says all else. If the tower that sees images
+was tuned, too, the whole CLIP lies beside them as ``CLIPModel.save_pretrained`` writes it; if not,
+the folder names the checkpoint, with a digest of its weights.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from meznet_helpers.assets import profile
+from meznet_helpers.errors import MeznetError
+
+KIND = "meznet-clip-1"
+ABOUT, HEAD = "meznet.json", "head.safetensors"
+#: The tuned CLIPs of this repository: drawn animals or not, and Tiny-ImageNet's photographs.
+BUNDLED = {"tiny": "clip-tuned", "tiny-photographs": "clip-tuned-photographs"}
+KEYS = {"base", "digest", "labels", "method", "metrics", "recipe"}
+
+
+def find(folder: str | Path) -> Path:
+    """Return the folder of a tuned CLIP; `BUNDLED` names those of this repository."""
+    if folder in BUNDLED:
+        return profile.data() / "models" / BUNDLED[folder]
+    return Path(folder).expanduser()
+
+
+def holds(folder: str | Path) -> bool:
+    """Say whether a folder holds a tuned CLIP."""
+    return (find(folder) / ABOUT).is_file()
+
+
+def whole(folder: Path) -> bool:
+    """Say whether a folder holds CLIP itself, not only a classifier for it."""
+    return (folder / "config.json").is_file()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read what a folder says of itself.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    dict
+        `base` (str), `digest` (str), `labels` (dict of the fields of a LabelSpace), `method` (str),
+        `recipe` (dict) and `metrics` (dict).
+
+    Raises
+    ------
+    MeznetError
+        If it is no such folder.
+
+    Examples
+    --------
+    >>> read(find("tiny"))["labels"]["ids"]
+    ['animal', 'not-animal']
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MeznetError(f"{folder} holds no {ABOUT}, so it is no tuned CLIP.") from error
+    except ValueError as error:
+        raise MeznetError(f"{folder / ABOUT} is no JSON: {error}.") from error
+    if not isinstance(about, dict) or about.get("kind") != KIND or not about.keys() >= KEYS:
+        raise MeznetError(f'{folder / ABOUT} does not describe a tuned CLIP of kind "{KIND}".')
+    return about
+
+
+def head(folder: Path, labels: int, width: int) -> tuple[Any, Any]:
+    """Read the classifier.
+
+    Parameters
+    ----------
+    folder : Path
+    labels, width : int
+        The shape that it must have.
+
+    Returns
+    -------
+    weight, bias : torch.Tensor of float32, shapes (labels, width) and (labels,)
+
+    Raises
+    ------
+    MeznetError
+        If the file can't be read or the shape is another.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / HEAD
+    try:
+        found = load_file(path)
+        weight, bias = found["weight"].float(), found["bias"].float()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise MeznetError(f"{path} is no readable classifier: {error}.") from error
+    if weight.shape != (labels, width) or bias.shape != (labels,):
+        raise MeznetError(
+            f"{path} has the shape {tuple(weight.shape)}; for {labels} labels on this CLIP it must "
+            f"be {(labels, width)}."
+        )
+    return weight, bias
+
+
+def write(
+    folder: Path,
+    weight: Any,
+    bias: Any,
+    about: dict[str, Any],
+    card: str,
+    save: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write the folder of a tuned CLIP aside, then rename it.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not be there yet.
+    weight, bias : torch.Tensor, shapes (labels, d) and (labels,)
+    about : dict
+        What `read` returns.
+    card : str
+        Text of ``README.md``.
+    save : callable, optional
+        Writes CLIP itself into a folder.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    MeznetError
+        If the folder is there already or can't be written; nothing is left behind then.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    check(folder)
+    aside = folder.with_name(f"{folder.name}.part")
+    tensors = {"weight": weight.detach().cpu().contiguous(), "bias": bias.detach().cpu()}
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        if save is not None:
+            save(aside)
+        save_file(tensors, aside / HEAD)
+        text = json.dumps({"kind": KIND, **about}, indent=2, ensure_ascii=False)
+        (aside / ABOUT).write_text(text + "\n", encoding="utf-8")
+        (aside / "README.md").write_text(card, encoding="utf-8")
+        aside.rename(folder)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise MeznetError(f"{folder} can't be written ({why}).") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder that is there already, or that can't be made.
+
+    Raises
+    ------
+    MeznetError
+        See above.
+
+    Examples
+    --------
+    >>> check(Path("meznet_helpers"))
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: meznet_helpers is there already; name a new folder.
+    """
+    if folder.exists():
+        raise MeznetError(f"{folder} is there already; name a new folder.")
+    above = next(each for each in folder.absolute().parents if each.exists())
+    trial = above / f".{folder.name}.trial"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise MeznetError(f"{folder} can't be written ({error.strerror}).") from error
