@@ -1,5 +1,48 @@
-"""The one error that every helper raises for bad input."""
+"""The one error that every helper raises for bad input, and the words it is told in."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class MeznetError(Exception):
-    """One clear sentence that names what is wrong and says what would be right."""
+    """Something is wrong with the input, and its text says what, in one line."""
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's text in one line, without its full stop.
+
+    Examples
+    --------
+    >>> reason(OSError(28, "No space left on device"))
+    'No space left on device'
+    >>> reason(ValueError("cut\\noff.")), reason(KeyError())
+    ('cut off', 'KeyError')
+    """
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())[:300].rstrip(".") or type(error).__name__
+
+
+def did_you_mean(name: object, known: Iterable[str], otherwise: str = ".") -> str:
+    """Return the end of a sentence about a name that is unknown: the known ones nearest to it.
+
+    Parameters
+    ----------
+    name : object
+    known : iterable of str
+    otherwise : str
+        The end of the sentence where none is near.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> 'There is no method "sift"' + did_you_mean("sift", ["soft", "hard"])
+    'There is no method "sift"; did you mean "soft"?'
+    >>> 'There is no method "x"' + did_you_mean("x", ["soft"], "; there are soft and hard.")
+    'There is no method "x"; there are soft and hard.'
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    words = " or ".join(f'"{each}"' for each in near)
+    return f"; did you mean {words}?" if near else otherwise

@@ -64,9 +64,9 @@ def embed(
     progress : bool
         Show a bar where there is a terminal or a notebook.
     cache : bool
-        Keep features in the folder ``features`` of `meznet_helpers.assets.store.cache`, by the
-        contents of the image or file and of the network's weights and settings, and take from there what is
-        known. Published weights are loaded once in each process to know them.
+        Keep features below `meznet_helpers.assets.store.cache`, in ``features``, by the
+        contents of the image or file and of the network's weights and settings, and take from
+        there what is known. Published weights are loaded once in each process to know them.
 
     Returns
     -------
