@@ -2,6 +2,9 @@
 
 Every construct is either translated or refused: what the translator does not know raises a
 `TranslationError` with chapter, cell and construct, so no raw text reaches a page.
+
+pandoc with a filter gave the same pages, but replaced the parsing alone: numbers, references, code
+cells and their outputs stayed, 390 lines of 670. Too little for another program of 155 MB.
 """
 
 from __future__ import annotations
