@@ -51,6 +51,44 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"collecting the tests imported {', '.join(loaded)}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured beside its budget; a program that runs beside the tests is in it."""
+    rows = [
+        row
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, row in report.user_properties
+        if name == "budget" and report.when == "call"
+    ]
+    if not rows:
+        return
+    rows = [("what", "measured", "budget", ""), *sorted(rows)]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    terminalreporter.section("budgets: reported, nothing fails by them")
+    for what, measured, budget, kept in rows:
+        line = f"{what:{wide[0]}}  {measured:>{wide[1]}}  {budget:>{wide[2]}}  {kept}"
+        terminalreporter.write_line(line.rstrip())
+
+
+@pytest.fixture
+def report(record_property) -> Callable[..., None]:
+    """Put a measured figure beside its budget in the table at the end of the run."""
+
+    def add(
+        what: str,
+        measured: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        sign, budget = ("<=", at_most) if at_least is None else (">=", at_least)
+        kept = measured <= budget if sign == "<=" else measured >= budget
+        word = "kept" if kept else "missed"
+        record_property("budget", (what, f"{measured:,.4g}", f"{sign} {budget:,g}", word))
+
+    return add
+
+
 @pytest.fixture(autouse=True)
 def _no_torch() -> Iterator[None]:
     """Name the test that brings torch into this process, before a later one aborts it."""

@@ -298,4 +298,4 @@ def test_the_process_ends_with_its_input():
         env=os.environ | {"KERAS_BACKEND": "torch"},
     ) as process:
         process.stdin.close()
-        assert process.wait(60) == 1 and process.stdout.read() == b""
+        assert process.wait(600) == 1 and process.stdout.read() == b""
