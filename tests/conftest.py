@@ -146,11 +146,18 @@ def fresh_python() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[..., AbstractContextManager]:
-    """Run a server of this machine while a `with` lasts; it gets its address as `url`."""
+    """Run a server of this machine while a `with` lasts; it gets its address as `url`.
+
+    Errors of its threads are kept in `failed` and not printed: to show where it happened, a
+    traceback parses source, and where two threads parse at a time Python 3.11 fails in the other
+    ("AST constructor recursion depth mismatch").
+    """
 
     @contextmanager
     def serve(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
         server.url = f"http://127.0.0.1:{server.server_port}/"
+        server.failed = []
+        server.handle_error = lambda *where: server.failed.append(sys.exception())
         with server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
