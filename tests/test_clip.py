@@ -17,7 +17,7 @@ from meznet_helpers.labelers import checkpoint, labeler
 from meznet_helpers.labelers.clip import TunedLabeler, ZeroShotLabeler
 from meznet_helpers.labelers.ensemble import EnsembleLabeler
 from meznet_helpers.labels import tiny_imagenet
-from meznet_helpers.prompts import DRAWINGS, PHOTO, PHOTOS, prompts
+from meznet_helpers.prompts import DRAWINGS, PHOTO, PHOTOS, frame, prompts
 
 pytestmark = pytest.mark.contract
 
@@ -301,3 +301,18 @@ def test_prompts():
     assert prompts(["owl"], DRAWINGS)[0][0] == "a drawing of an owl"
     assert prompts(["bus"]) == [["a photo of a bus"]] and PHOTO[0] == PHOTOS[0]
     assert prompts(["{a} {}"], ["the {}", "{a}"]) == [["the {a} {}", "a {a} {}"]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("an owl", "an Airedale", "an ice cream", "an umbrella", "an urchin", "an usher"),
+        *("an unlocked door", "an unimportant box", "an unidentified bird", "an onion"),
+        *("an hour", "an hourglass", "an heirloom", "an honest face", "an ear", "an emu"),
+        *("a cat", "a hen", "a honeycomb", "a hotel", "a yak", "a 7-segment display"),
+        *("a unicorn", "a unicycle", "a European gallinule", "a ewe", "a uniform", "a Ural owl"),
+        *("a utensil", "a ukulele", "a one-piece swimsuit", "a once-over", "a "),
+    ],
+)
+def test_articles_follow_the_sound(words):
+    assert frame("{a}", words.partition(" ")[2]) == words

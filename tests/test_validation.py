@@ -13,7 +13,7 @@ from meznet_helpers import evaluate, profile, relabeling, spell, validation
 from meznet_helpers.backbones import registry
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
-from meznet_helpers.labels import tiny_imagenet
+from meznet_helpers.labels import from_names, tiny_imagenet
 from meznet_helpers.predictions import Predictions
 
 TINY = [name for name in registry() if name.endswith("@tiny")]
@@ -131,6 +131,27 @@ def test_compare_with_a_table_that_is_of_other_weights(tmp_path, monkeypatch):
     assert not row.agree and row.furthest == pytest.approx(expected, abs=1e-3)
     with pytest.raises(MeznetError, match=r"val_7\.JPEG is missing"):
         relabeling.compare(Images(images.arrays[:7], images.names[:7]))
+
+
+@pytest.mark.parametrize(
+    ("furthest", "changed", "agree"),
+    [(0.004, 0, True), (0.006, 0, False), (0.001, 1, True), (0.001, 3, False)],
+)
+def test_the_tolerance(furthest, changed, agree, monkeypatch):
+    """Half a percent for a probability, and two first labels of a thousand."""
+    names, labels = [f"{number}.png" for number in range(1000)], from_names(["a", "b", "c"])
+    stored = np.tile(np.float32([0.5, 0.4999, 0.0001]), (1, 1000, 1))
+    anew = stored.copy()
+    anew[0, 0, 1:] += -furthest, furthest
+    anew[0, 1 : 1 + changed, :2] = 0.4999, 0.5
+    stored, anew = (Predictions(probs, TINY[:1], names, labels) for probs in (stored, anew))
+    rows = pd.DataFrame({"model": TINY[:1], "condition": "own, bilinear"})
+    monkeypatch.setattr(validation, "sources", lambda: rows)
+    monkeypatch.setattr(validation, "table", lambda model, condition: stored)
+    monkeypatch.setattr(relabeling, "recompute", lambda images, model, condition: anew)
+    (row,) = relabeling.compare(Images([np.zeros((1, 1, 3), np.uint8)] * 1000, names)).itertuples()
+    assert row.furthest == pytest.approx(furthest, abs=1e-6)
+    assert row.same == 1 - changed / 1000 and row.agree == agree
 
 
 def test_the_digest_counts_every_pixel_and_the_order():

@@ -219,6 +219,25 @@ def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
     net.release()
 
 
+def test_ctrl_c_on_the_terminal_is_for_the_caller(odd):
+    """The terminal sends it to the whole group of processes; what the caller makes of it counts."""
+    code = """
+import os, signal
+import numpy as np, odd_labelers
+from meznet_helpers.labelers.worker import Worker
+worker, image = Worker(odd_labelers.Odd()), np.zeros((2, 2, 3), np.uint8)
+worker.call("probabilities", [image])
+try:
+    os.killpg(0, signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    print(worker.call("probabilities", [image]).shape)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, encoding="utf-8")
+    assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
+
+
 class Local(Labeler):
     name, labels, framework = "local", from_names(["a"]), "another"
 
