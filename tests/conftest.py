@@ -7,6 +7,8 @@ code in a fresh interpreter, through the ``fresh_python`` fixture. Nothing here 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -31,6 +33,24 @@ CHROMIUM_ARGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+# An interpreter that runs the snippets it is sent, each in a namespace of its own.
+SNIPPETS = """
+import contextlib, io, json, linecache, os, sys, traceback
+snippets = os.fdopen(os.dup(0), encoding="utf-8")
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.dup2(2, 1)  # what a library prints stands in the log, not between the answers
+for number, line in enumerate(snippets):
+    code, name, printed, error = json.loads(line), f"<snippet {number}>", io.StringIO(), ""
+    linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(compile(code, name, "exec"), {"__name__": "__main__"})
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([printed.getvalue(), error]), file=answers, flush=True)
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -142,6 +162,41 @@ def fresh_python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def torch_python(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], str]]:
+    """Run code in an interpreter that the tests of a file share, and return what it printed.
+
+    It loads torch once, with one thread, and Keras on torch. A test that sets the environment, or
+    changes a library for good, takes `fresh_python` instead.
+    """
+    path = tmp_path_factory.mktemp("torch") / "log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SNIPPETS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=ROOT,
+            env=os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"},
+            encoding="utf-8",
+        )
+
+    def run(code: str) -> str:
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(code), file=process.stdin, flush=True)
+        answer = process.stdout.readline()
+        assert answer, "the interpreter has ended:\n" + path.read_text("utf-8", "replace")[-4000:]
+        printed, error = json.loads(answer)
+        assert not error, error
+        return printed
+
+    with process:
+        yield run
+        process.stdin.close()
 
 
 @pytest.fixture(scope="session")
