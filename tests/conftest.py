@@ -24,6 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER_MARKERS = ("chapters", "site", "lab", "real")
+PROGRAMS = {"fresh_python", "torch_python", "browser"}  # fixtures that start one
 KEPT = {"MEZNET_QUARTO", "MEZNET_REAL"}  # they say where things lie on this machine
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM_ARGS = (
@@ -33,6 +34,9 @@ CHROMIUM_ARGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Where workers share the cores, more threads than there are cores would wait for each other.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 # An interpreter that runs the snippets it is sent, each in a namespace of its own.
 SNIPPETS = """
@@ -54,14 +58,16 @@ for number, line in enumerate(snippets):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test by its folder; a test without any kind is a unit test."""
-    kinds = {*FOLDER_MARKERS, "unit", "contract", "budget"}
+    """Mark a test by its folder or its fixtures; a test without any kind is a unit test."""
+    kinds = {*FOLDER_MARKERS, "unit", "nets", "examples", "contract", "budget"}
     for item in items:
         parts = item.path.relative_to(ROOT).parts
         if parts[0] == "tests" and parts[1] in FOLDER_MARKERS:
             item.add_marker(parts[1])
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker("examples")
         if not any(mark.name in kinds for mark in item.iter_markers()):
-            item.add_marker("unit")
+            item.add_marker("nets" if PROGRAMS & {*item.fixturenames} else "unit")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -18,6 +18,8 @@ from scipy.stats import binomtest
 from meznet_helpers import benchmark, cli, emojizoo, profile
 from meznet_helpers.errors import MeznetError
 
+pytestmark = pytest.mark.nets
+
 TINY = {"size": 32, "epochs": 2, "each": 2}
 
 

@@ -18,6 +18,8 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.imagefolder import write_tree
 from meznet_helpers.labels import from_names
 
+pytestmark = pytest.mark.nets
+
 COMMAND = [sys.executable, "-m", "meznet_helpers.cli", "clip"]
 CAT = str(profile.package_photographs()["cat"])
 

@@ -24,6 +24,8 @@ from meznet_helpers.images import read_many
 from meznet_helpers.labelers import checkpoint, tuned
 from meznet_helpers.labelers.clip import TunedLabeler, ZeroShotLabeler
 
+pytestmark = pytest.mark.nets
+
 torch.set_num_threads(1)
 zoo = emojizoo.render({"cat": ["cat-face"], "fruit": ["lemon", "banana"]}, (24, 36), size=64)
 train, valid = zoo.by_picture(valid=12)

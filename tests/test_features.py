@@ -142,6 +142,7 @@ def test_batch_size_and_cache_do_not_change_features(size, net):
         assert found.shape == (11, 1280) and found.dtype == np.float32
 
 
+@pytest.mark.nets
 def test_what_is_known_is_not_encoded_again(net, encoded, cache):
     images = pictures(11)
     first = embed(images, net, batch_size=1)  # 8 at once
@@ -169,6 +170,7 @@ def test_the_shape_counts_and_not_the_bytes_alone(encoded):
     assert encoded == [2, 1]
 
 
+@pytest.mark.nets
 def test_another_network_has_features_of_its_own(encoded, monkeypatch):
     images, own = pictures(3), backbone(NET)
     first = embed(images, own)
@@ -403,6 +405,7 @@ def test_nothing_but_files_that_cannot_be_read(tmp_path):
         embed(tmp_path, Colors())
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize(
     ("images", "net", "settings", "said"),
     [
@@ -433,6 +436,7 @@ def test_one_sentence_each(images, net, settings, said):
     assert said in text and "\n" not in text and text.endswith((".", "?"))
 
 
+@pytest.mark.nets
 def test_the_last_kernel_is_the_classifier():
     """Of every family of applications that ends in its own way."""
     for name, width in {"MobileNet": 256, "MobileNetV3Small": 1024, "DenseNet121": 1024}.items():

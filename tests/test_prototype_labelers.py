@@ -20,6 +20,8 @@ from meznet_helpers.labelers import labeler
 from meznet_helpers.labelers.prototypes import PrototypeLabeler, find, network
 from meznet_helpers.ui import desk
 
+pytestmark = pytest.mark.nets
+
 NET = "keras/MobileNetV2@tiny"
 
 

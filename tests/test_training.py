@@ -22,6 +22,8 @@ from meznet_helpers.backbones import MODES, Backbone, registry
 from meznet_helpers.images import read_many
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
 
+pytestmark = pytest.mark.nets
+
 SCRIPTS = profile.data() / "models"
 FOLDERS = sorted(path.parent for path in SCRIPTS.glob("*/net.json"))
 CLASSES, PER_CLASS = 200, 12

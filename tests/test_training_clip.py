@@ -16,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, {str(SCRIPTS)!r})
 import numpy as np, torch
 import captions, drawings, training
+
+pytestmark = pytest.mark.nets
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 drawings.SETS = 1

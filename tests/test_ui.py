@@ -22,6 +22,8 @@ from meznet_helpers.images import read
 from meznet_helpers.labelers.clip import ZeroShotLabeler
 from meznet_helpers.ui import desk
 
+pytestmark = pytest.mark.nets
+
 PHOTOGRAPHS = profile.package_photographs()
 WORDS = "cat, rocket, cup of coffee"
 WAIT = 600_000  # milliseconds: the first answer loads torch

@@ -61,6 +61,7 @@ def test_every_later_labeler_has_a_table_of_its_own_weights(model):
     assert row.weights == relabeling.weights_digest(model)
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize("condition", validation.FOLDERS)
 def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
     predictions, truth = validation.tables(condition=condition)
@@ -79,6 +80,7 @@ def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
             assert ((places <= k) != (found <= k)).mean() < 0.003, (model, k)
 
 
+@pytest.mark.nets
 def test_the_judging_half_is_the_part_of_all_that_it_says():
     everything, truth = validation.tables()
     judging, judged = validation.tables("judge")
@@ -112,6 +114,7 @@ def toy(tmp_path, monkeypatch, condition="own, bilinear"):
     return images, predictions
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize("condition", ["own, bilinear", "caffe, nearest"])
 def test_compare_with_tables_that_agree(condition, tmp_path, monkeypatch):
     images, _ = toy(tmp_path, monkeypatch, condition)
@@ -120,6 +123,7 @@ def test_compare_with_tables_that_agree(condition, tmp_path, monkeypatch):
     assert row.agree and row.same == 1 and 0 <= row.furthest < 0.001
 
 
+@pytest.mark.nets
 def test_compare_with_a_table_that_is_of_other_weights(tmp_path, monkeypatch):
     images, predictions = toy(tmp_path, monkeypatch)
     turned = Predictions(
