@@ -7,6 +7,8 @@ code in a fresh interpreter, through the ``fresh_python`` fixture. Nothing here 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER_MARKERS = ("chapters", "site", "lab", "real")
+PROGRAMS = {"fresh_python", "torch_python", "browser"}  # fixtures that start one
 KEPT = {"MEZNET_QUARTO", "MEZNET_REAL"}  # they say where things lie on this machine
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM_ARGS = (
@@ -31,17 +34,40 @@ CHROMIUM_ARGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Where workers share the cores, more threads than there are cores would wait for each other.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+# An interpreter that runs the snippets it is sent, each in a namespace of its own.
+SNIPPETS = """
+import contextlib, io, json, linecache, os, sys, traceback
+snippets = os.fdopen(os.dup(0), encoding="utf-8")
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.dup2(2, 1)  # what a library prints stands in the log, not between the answers
+for number, line in enumerate(snippets):
+    code, name, printed, error = json.loads(line), f"<snippet {number}>", io.StringIO(), ""
+    linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(compile(code, name, "exec"), {"__name__": "__main__"})
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([printed.getvalue(), error]), file=answers, flush=True)
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test by its folder; a test without any kind is a unit test."""
-    kinds = {*FOLDER_MARKERS, "unit", "contract", "budget"}
+    """Mark a test by its folder or its fixtures; a test without any kind is a unit test."""
+    kinds = {*FOLDER_MARKERS, "unit", "nets", "examples", "contract", "budget"}
     for item in items:
         parts = item.path.relative_to(ROOT).parts
         if parts[0] == "tests" and parts[1] in FOLDER_MARKERS:
             item.add_marker(parts[1])
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker("examples")
         if not any(mark.name in kinds for mark in item.iter_markers()):
-            item.add_marker("unit")
+            item.add_marker("nets" if PROGRAMS & {*item.fixturenames} else "unit")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -49,6 +75,44 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     loaded = sorted({"tensorflow", "torch"} & sys.modules.keys())
     if loaded:
         raise pytest.UsageError(f"collecting the tests imported {', '.join(loaded)}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured beside its budget; a program that runs beside the tests is in it."""
+    rows = [
+        row
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, row in report.user_properties
+        if name == "budget" and report.when == "call"
+    ]
+    if not rows:
+        return
+    rows = [("what", "measured", "budget", ""), *sorted(rows)]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    terminalreporter.section("budgets: reported, nothing fails by them")
+    for what, measured, budget, kept in rows:
+        line = f"{what:{wide[0]}}  {measured:>{wide[1]}}  {budget:>{wide[2]}}  {kept}"
+        terminalreporter.write_line(line.rstrip())
+
+
+@pytest.fixture
+def report(record_property) -> Callable[..., None]:
+    """Put a measured figure beside its budget in the table at the end of the run."""
+
+    def add(
+        what: str,
+        measured: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        sign, budget = ("<=", at_most) if at_least is None else (">=", at_least)
+        kept = measured <= budget if sign == "<=" else measured >= budget
+        word = "kept" if kept else "missed"
+        record_property("budget", (what, f"{measured:,.4g}", f"{sign} {budget:,g}", word))
+
+    return add
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +170,55 @@ def fresh_python() -> Callable[..., str]:
     return run
 
 
+@pytest.fixture(scope="module")
+def torch_python(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], str]]:
+    """Run code in an interpreter that the tests of a file share, and return what it printed.
+
+    It loads torch once, with one thread, and Keras on torch. A test that sets the environment, or
+    changes a library for good, takes `fresh_python` instead.
+    """
+    path = tmp_path_factory.mktemp("torch") / "log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SNIPPETS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=ROOT,
+            env=os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"},
+            encoding="utf-8",
+        )
+
+    def run(code: str) -> str:
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(code), file=process.stdin, flush=True)
+        answer = process.stdout.readline()
+        assert answer, "the interpreter has ended:\n" + path.read_text("utf-8", "replace")[-4000:]
+        printed, error = json.loads(answer)
+        assert not error, error
+        return printed
+
+    with process:
+        yield run
+        process.stdin.close()
+
+
 @pytest.fixture(scope="session")
 def serving() -> Callable[..., AbstractContextManager]:
-    """Run a server of this machine while a `with` lasts; it gets its address as `url`."""
+    """Run a server of this machine while a `with` lasts; it gets its address as `url`.
+
+    Errors of its threads are kept in `failed` and not printed: to show where it happened, a
+    traceback parses source, and where two threads parse at a time Python 3.11 fails in the other
+    ("AST constructor recursion depth mismatch").
+    """
 
     @contextmanager
     def serve(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
         server.url = f"http://127.0.0.1:{server.server_port}/"
+        server.failed = []
+        server.handle_error = lambda *where: server.failed.append(sys.exception())
         with server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()

@@ -1,4 +1,7 @@
-"""Ratios measured in one run, so that the speed of the machine cancels out."""
+"""Ratios measured in one run, so that the speed of the machine cancels out: reported, not judged.
+
+Where the two ways of a pair must find the same, that is asserted.
+"""
 
 import time
 
@@ -7,19 +10,17 @@ import pytest
 
 pytestmark = pytest.mark.budget
 
-TRIES = 3  # another program may take the processor in the middle of one
+
+def seconds(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def ratio(slow, fast, rounds):
-    """Median seconds of `slow` over those of `fast`, taken in turns, after one of each."""
-    seconds = ([], [])
-    slow(), fast()
-    for _ in range(rounds):
-        for run, times in zip((slow, fast), seconds, strict=True):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    return float(np.median(seconds[0]) / np.median(seconds[1]))
+    """Median seconds of `slow` over those of `fast`, taken in turns."""
+    times = np.array([[seconds(slow), seconds(fast)] for _ in range(rounds)])
+    return float(np.divide(*np.median(times, axis=0)))
 
 
 @pytest.fixture(scope="module")
@@ -41,28 +42,13 @@ def runs():
     return pair
 
 
-def best(pair, rounds, wanted):
-    found = []
-    while len(found) < TRIES and max(found, default=0) < wanted:
-        found.append(ratio(*pair, rounds))
-    return max(found)
+@pytest.mark.parametrize(("count", "rounds", "wanted"), [(1, 15, 3), (32, 3, 0.9)])
+def test_compiled_and_predict(count, rounds, wanted, runs, report):
+    found = ratio(*runs(count), rounds)
+    report(f"MobileNetV2, batch of {count}: model.predict / compiled", found, at_least=wanted)
 
 
-def test_one_image_is_three_times_faster_than_predict(runs, capsys):
-    found = best(runs(1), rounds=15, wanted=3)
-    with capsys.disabled():
-        print(f"\nMobileNetV2, 1 image: model.predict takes {found:.1f} times as long")
-    assert found >= 3
-
-
-def test_a_batch_is_no_slower_than_predict(runs, capsys):
-    found = best(runs(32), rounds=3, wanted=1)
-    with capsys.disabled():
-        print(f"\nMobileNetV2, 32 images: model.predict takes {found:.2f} times as long")
-    assert found >= 0.9  # equal, give or take what two runs of one program differ by
-
-
-def test_encoding_once_is_fifteen_times_faster_than_for_each_partition(capsys):
+def test_encoding_once_and_for_each_partition(report):
     """Encoding included, twenty partitions of the same images: and the very same accuracies."""
     from sklearn.metrics.pairwise import cosine_similarity
 
@@ -92,14 +78,12 @@ def test_encoding_once_is_fifteen_times_faster_than_for_each_partition(capsys):
         return found
 
     assert once() == each_time()
-    found = best((each_time, once), rounds=1, wanted=15)
-    with capsys.disabled():
-        print(f"\n20 partitions: encoding for each takes {found:.1f} times as long as once")
-    assert found >= 15
+    found = ratio(each_time, once, rounds=1)
+    report("20 partitions: encoding for each / once", found, at_least=15)
 
 
 @pytest.mark.parametrize(("classes", "width", "wanted"), [(1_000, 1_280, 8), (50_000, 512, 3)])
-def test_exact_search_costs_little_more_than_the_product(classes, width, wanted, capsys):
+def test_exact_search_and_the_product(classes, width, wanted, report):
     """One query against all prototypes, against the bare product of its matrix in 32 bits."""
     from meznet_helpers.prototypes import nearest, search
 
@@ -107,18 +91,16 @@ def test_exact_search_costs_little_more_than_the_product(classes, width, wanted,
     vectors = rng.normal(size=(classes, width)).astype(np.float32)
     query, owners = rng.normal(size=(1, width)).astype(np.float32), np.arange(classes)
     norms = search.lengths(vectors)
-    pair = (
+    found = ratio(
         lambda: nearest(query, vectors, owners, k=5, norms=norms),
         lambda: query @ vectors.T,
+        rounds=15,
     )
-    found = min(ratio(*pair, rounds=15) for _ in range(TRIES))
-    with capsys.disabled():
-        print(f"\n{classes:,} x {width:,}: exact search takes {found:.1f} times the bare product")
-    assert found <= wanted
+    report(f"{classes:,} x {width:,}: exact search / bare product", found, at_most=wanted)
 
 
 @pytest.mark.parametrize("method", ["soft", "hard"])
-def test_ensembles_are_twenty_times_faster_than_group_by(method, capsys):
+def test_ensembles_and_group_by(method, report):
     import pandas as pd
 
     from meznet_helpers.ensembles import METHODS
@@ -143,7 +125,5 @@ def test_ensembles_are_twenty_times_faster_than_group_by(method, capsys):
     at = grouped().reset_index(name="share")
     image, label = at["image"].astype(int), at["label"].astype(int)
     np.testing.assert_allclose(combined()[image, label], at["share"], atol=1e-3)
-    found = best((grouped, combined), rounds=5, wanted=20)
-    with capsys.disabled():
-        print(f"\n{method} votes of 5 nets, 1,000 images: pandas takes {found:.0f} times as long")
-    assert found >= 20
+    found = ratio(grouped, combined, rounds=5)
+    report(f"{method} votes of 5 nets on 1,000 images: pandas / ours", found, at_least=20)

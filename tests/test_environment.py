@@ -313,13 +313,18 @@ def seconds_of(statement: str) -> float:
 
 @pytest.mark.budget
 @pytest.mark.parametrize("module", ["meznet_helpers", "meznet_helpers.cli"])
-def test_import_is_quick(module: str, fresh_python) -> None:
-    """Importing takes 0.3 s at most beyond a bare interpreter, and loads no framework."""
+def test_time_of_an_import(module: str, report) -> None:
+    """Importing shall take 0.3 s at most beyond a bare interpreter."""
     bare, full = [], []
     for _ in range(5):
         bare.append(seconds_of("pass"))
         full.append(seconds_of(f"import {module}"))
-    assert min(full) - min(bare) <= IMPORT_SECONDS
+    report(f"import {module}: seconds", min(full) - min(bare), at_most=IMPORT_SECONDS)
+
+
+@pytest.mark.parametrize("module", ["meznet_helpers", "meznet_helpers.cli"])
+def test_an_import_loads_no_framework(module: str, fresh_python) -> None:
+    """A framework is loaded when a network is asked for."""
     loaded = json.loads(
         fresh_python(f"import json, sys, {module}; print(json.dumps(list(sys.modules)))")
     )

@@ -30,6 +30,12 @@ DRAWINGS = (
     "this is {a}",
 )
 
+# A word that begins with the sound of a vowel: not one with that of "you" or "one" (European,
+# unicorn, user, one-way street; but unimpressed, unnamed, under), and some with a mute h.
+_TAKES_AN = re.compile(
+    r"(?!eu|ew|uni(?!n|m|de)|u[krst][aeiou]|onc?e\b)[aeiou]|hour|heir|honest|honou?r", re.IGNORECASE
+)
+
 
 def frame(template: str, label: str) -> str:
     """Put a label into a template.
@@ -49,7 +55,7 @@ def frame(template: str, label: str) -> str:
     >>> frame("a photo of {a}", "apple"), frame("the {}", "apple")
     ('a photo of an apple', 'the apple')
     """
-    article = "an" if label[:1].lower() in ("a", "e", "i", "o", "u") else "a"
+    article = "an" if _TAKES_AN.match(label) else "a"
     words = {"{a}": f"{article} {label}", "{}": label}
     return re.sub(r"\{a?\}", lambda place: words[place[0]], template)
 

@@ -36,9 +36,6 @@ class Server(http.server.ThreadingHTTPServer):
     def address(self, path="file.bin"):
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 
-    def handle_error(self, request, client_address):
-        """Say nothing when a client went away."""
-
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):

@@ -20,6 +20,8 @@ from meznet_helpers.assets import profile
 from meznet_helpers.book import benchmark
 from meznet_helpers.errors import MeznetError
 
+pytestmark = pytest.mark.nets
+
 TINY = {"size": 32, "epochs": 2, "each": 2}
 
 
@@ -300,4 +302,4 @@ def test_the_process_ends_with_its_input():
         env=os.environ | {"KERAS_BACKEND": "torch"},
     ) as process:
         process.stdin.close()
-        assert process.wait(60) == 1 and process.stdout.read() == b""
+        assert process.wait(600) == 1 and process.stdout.read() == b""

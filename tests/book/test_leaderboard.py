@@ -91,6 +91,7 @@ def test_bytes_count_each_file_once(stored):
     )
 
 
+@pytest.mark.nets
 def test_times_are_sums(monkeypatch):
     """Two milliseconds for each labeler, and half a one for the judge's own reading."""
     monkeypatch.setattr(leaderboard.timing, "latency", lambda net, image, **how: 2.0)
@@ -114,6 +115,7 @@ def test_milliseconds_add_up(stored):
     assert ms["llm/judge@tiny"] > ms["soft ensemble of the 7 nets"]
 
 
+@pytest.mark.nets
 def test_the_stack_learns_from_the_half_that_does_not_judge(rows):
     (fit, truth), (judge, _) = (validation_set.tables(part) for part in ("fit", "judge"))
     wanted = logistic_lasso(fit.probs, truth, 1e-4)(judge.probs)

@@ -114,6 +114,13 @@ def test_open_set():
         prototype_study.open_set(x, TRUTH, {}, known=10)
 
 
+def test_judged_pictures_make_no_prototypes():
+    """Nothing here is like anything but itself: a picture is found where it was learned."""
+    table, scores, threshold = prototype_study.open_set(np.eye(200), TRUTH, {}, known=6)
+    assert table.loc[0, "n"] == 24 and not scores["known classes"].any()
+    assert threshold <= 0, "what sets the threshold is not learned either"
+
+
 def test_approximate_search_is_measured_against_exact():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(3000, 32)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Tests of meznet_helpers/validation.py, and of the tables in data/validation against the nets."""
+"""Tests of meznet_helpers.book.validation_set, and of data/validation against the nets."""
 
 import gzip
 import importlib
@@ -11,11 +11,10 @@ from sklearn.metrics import accuracy_score
 
 from meznet_helpers.assets import profile
 from meznet_helpers.book import spell, validation_set
-from meznet_helpers.book import validation_set as validation
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
 from meznet_helpers.labelers import registry
-from meznet_helpers.labels import tiny_imagenet
+from meznet_helpers.labels import from_names, tiny_imagenet
 from meznet_helpers.measure import rank_of_truth
 from meznet_helpers.predictions import Predictions
 
@@ -64,6 +63,7 @@ def test_every_later_labeler_has_a_table_of_its_own_weights(model):
     assert row.weights == validation_set.weights_digest(model)
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize("condition", validation_set.FOLDERS)
 def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
     predictions, truth = validation_set.tables(condition=condition)
@@ -82,6 +82,7 @@ def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
             assert ((places <= k) != (found <= k)).mean() < 0.003, (model, k)
 
 
+@pytest.mark.nets
 def test_the_judging_half_is_the_part_of_all_that_it_says():
     everything, truth = validation_set.tables()
     judging, judged = validation_set.tables("judge")
@@ -107,7 +108,7 @@ def toy(tmp_path, monkeypatch, condition="own, bilinear"):
     rng = np.random.default_rng(0)
     names = [f"val_{number}.JPEG" for number in range(8)]
     images = Images(list(rng.integers(0, 256, (8, 64, 64, 3), np.uint8)), names)
-    monkeypatch.setattr(validation, "folder", lambda: tmp_path)
+    monkeypatch.setattr(validation_set, "folder", lambda: tmp_path)
     rows = pd.DataFrame({"model": TINY[:1], "condition": condition})
     rows.to_csv(tmp_path / "sources.csv", index=False)
     predictions = validation_set.recompute(images, TINY[0], condition)
@@ -115,6 +116,7 @@ def toy(tmp_path, monkeypatch, condition="own, bilinear"):
     return images, predictions
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize("condition", ["own, bilinear", "caffe, nearest"])
 def test_compare_with_tables_that_agree(condition, tmp_path, monkeypatch):
     images, _ = toy(tmp_path, monkeypatch, condition)
@@ -123,6 +125,7 @@ def test_compare_with_tables_that_agree(condition, tmp_path, monkeypatch):
     assert row.agree and row.same == 1 and 0 <= row.furthest < 0.001
 
 
+@pytest.mark.nets
 def test_compare_with_a_table_that_is_of_other_weights(tmp_path, monkeypatch):
     images, predictions = toy(tmp_path, monkeypatch)
     turned = Predictions(
@@ -134,6 +137,29 @@ def test_compare_with_a_table_that_is_of_other_weights(tmp_path, monkeypatch):
     assert not row.agree and row.furthest == pytest.approx(expected, abs=1e-3)
     with pytest.raises(MeznetError, match=r"val_7\.JPEG is missing"):
         validation_set.compare(Images(images.arrays[:7], images.names[:7]))
+
+
+@pytest.mark.parametrize(
+    ("furthest", "changed", "agree"),
+    [(0.004, 0, True), (0.006, 0, False), (0.001, 1, True), (0.001, 3, False)],
+)
+def test_the_tolerance(furthest, changed, agree, monkeypatch):
+    """Half a percent for a probability, and two first labels of a thousand."""
+    names, labels = [f"{number}.png" for number in range(1000)], from_names(["a", "b", "c"])
+    stored = np.tile(np.float32([0.5, 0.4999, 0.0001]), (1, 1000, 1))
+    anew = stored.copy()
+    anew[0, 0, 1:] += -furthest, furthest
+    anew[0, 1 : 1 + changed, :2] = 0.4999, 0.5
+    stored, anew = (Predictions(probs, TINY[:1], names, labels) for probs in (stored, anew))
+    rows = pd.DataFrame({"model": TINY[:1], "condition": "own, bilinear"})
+    monkeypatch.setattr(validation_set, "sources", lambda: rows)
+    monkeypatch.setattr(validation_set, "table", lambda model, condition: stored)
+    monkeypatch.setattr(validation_set, "recompute", lambda images, model, condition: anew)
+    (row,) = validation_set.compare(
+        Images([np.zeros((1, 1, 3), np.uint8)] * 1000, names)
+    ).itertuples()
+    assert row.furthest == pytest.approx(furthest, abs=1e-6)
+    assert row.same == 1 - changed / 1000 and row.agree == agree
 
 
 def test_the_digest_counts_every_pixel_and_the_order():

@@ -224,9 +224,9 @@ def published() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_first_is_cheap(chapter: SimpleNamespace, cheap) -> None:
-    """Two minutes and three gigabytes are enough."""
-    cheap(chapter)
+def test_first_cost(chapter: SimpleNamespace, report_cost) -> None:
+    """What the run took stands in the table of budgets."""
+    report_cost(chapter)
 
 
 def test_first_results(chapter: SimpleNamespace, ranks: dict) -> None:

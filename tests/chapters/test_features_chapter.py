@@ -65,9 +65,9 @@ def scores(rows: list[dict]) -> dict[tuple[str, str], dict]:
     return {(row["features"], row["classifier"]): row for row in rows}
 
 
-def test_third_is_cheap(chapter: SimpleNamespace, cheap) -> None:
-    """Two minutes and three gigabytes are enough."""
-    cheap(chapter)
+def test_third_cost(chapter: SimpleNamespace, report_cost) -> None:
+    """What the run took stands in the table of budgets."""
+    report_cost(chapter)
 
 
 # ---- strategies
@@ -99,7 +99,7 @@ def test_scores_by_hand_are_the_librarys(chapter: SimpleNamespace) -> None:
     assert f"agree on {agree} of the five" in text
 
 
-def test_twenty_classes(chapter: SimpleNamespace) -> None:
+def test_twenty_classes(chapter: SimpleNamespace, report) -> None:
     """Accuracies of the wrappers; pairs take longest, and the rest is worst."""
     x, y = make_blobs(n_samples=1000, centers=20, random_state=300)
     x, x_test, y, y_test = train_test_split(x, y, random_state=0)
@@ -118,7 +118,8 @@ def test_twenty_classes(chapter: SimpleNamespace) -> None:
         assert (rows[name]["low"], rows[name]["high"]) == pytest.approx(
             (interval.low, interval.high)
         )
-    assert rows["one against one"]["time"] > 2 * rows["one against the rest"]["time"]
+    ratio = rows["one against one"]["time"] / rows["one against the rest"]["time"]
+    report(f"{CHAPTER}: one against one / one against the rest", ratio, at_least=2)
     hardest = min(rows, key=lambda name: rows[name]["accuracy"])
     assert hardest == "one against the rest"
     apart = min(row["high"] for row in rows.values()) < max(row["low"] for row in rows.values())

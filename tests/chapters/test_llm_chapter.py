@@ -60,9 +60,9 @@ def stored() -> dict[str, pd.DataFrame]:
     }
 
 
-def test_chapter_is_cheap(chapter: SimpleNamespace, cheap) -> None:
-    """Two minutes and three gigabytes are enough."""
-    cheap(chapter)
+def test_chapter_cost(chapter: SimpleNamespace, report_cost) -> None:
+    """What the run took stands in the table of budgets."""
+    report_cost(chapter)
 
 
 def test_the_request_is_on_the_page(chapter: SimpleNamespace) -> None:

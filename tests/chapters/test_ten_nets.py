@@ -33,9 +33,9 @@ def ten() -> pd.DataFrame:
     return pd.read_csv(FOLDER / "benchmark.csv").set_index("model")
 
 
-def test_appendix_is_cheap(chapter: SimpleNamespace, cheap) -> None:
-    """Two minutes and three gigabytes are enough."""
-    cheap(chapter)
+def test_appendix_cost(chapter: SimpleNamespace, report_cost) -> None:
+    """What the run took stands in the table of budgets."""
+    report_cost(chapter)
 
 
 def test_the_files_agree(ten: pd.DataFrame) -> None:

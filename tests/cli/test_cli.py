@@ -459,7 +459,7 @@ def test_interrupted(asked, folder, capsys, monkeypatch):
 
 def process(*argv, **options):
     command = [sys.executable, "-m", "meznet_helpers.cli", *argv]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, **options)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=600, **options)
 
 
 def test_version_of_the_installed_command():
@@ -479,7 +479,7 @@ def test_a_reader_that_has_seen_enough():
     running.stdout.close()
     err = running.stderr.read()
     running.stderr.close()
-    assert (running.wait(60), err) == (0, b"")
+    assert (running.wait(600), err) == (0, b"")
 
 
 @pytest.mark.parametrize("agree", [True, False])

@@ -21,6 +21,8 @@ from meznet_helpers.finetune import read_parts
 from meznet_helpers.images import write_tree
 from meznet_helpers.labels import from_names
 
+pytestmark = pytest.mark.nets
+
 COMMAND = [sys.executable, "-m", "meznet_helpers.cli", "clip"]
 CAT = str(profile.package_photographs()["cat"])
 

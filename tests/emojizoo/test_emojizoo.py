@@ -279,7 +279,7 @@ def test_bad_arguments():
 
 
 @pytest.mark.budget
-def test_rendering_outruns_reading_png_files():
+def test_time_of_rendering(report):
     """500 pictures a second are asked for; decoding them from PNG is the measure of a machine."""
     import time
 
@@ -297,5 +297,5 @@ def test_rendering_outruns_reading_png_files():
         for file in files:
             np.asarray(Image.open(file))
         best["png"] = min(best["png"], time.perf_counter() - start)
-    print(f"{80 / best['render']:.0f} pictures/s; {best['render'] / best['png']:.2f} of PNG's time")
-    assert best["render"] < 4 * best["png"]
+    report("Emoji Zoo: pictures rendered a second", 80 / best["render"], at_least=500)
+    report("Emoji Zoo: rendering / decoding PNG", best["render"] / best["png"], at_most=4)

@@ -28,6 +28,7 @@ def test_one_vs_rest_is_scikit_learns(k, features, seed):
     np.testing.assert_array_equal(lines.predict(far), theirs.predict(far))
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize(("k", "features", "seed"), CASES)
 def test_one_vs_one_is_scikit_learns(k, features, seed):
     x, truth, far = blobs(k, features, seed)
@@ -73,6 +74,7 @@ def test_votes_one_against_one():
     assert lines.predict([[0.0]]).tolist() == [0]
 
 
+@pytest.mark.nets
 def test_counts():
     for k in (3, 4, 20):
         x, truth, _ = blobs(k, 2, 0)
@@ -81,6 +83,7 @@ def test_counts():
         assert counted["one against one"] == len(multiclass.one_vs_one(x, truth).pairs)
 
 
+@pytest.mark.nets
 def test_compare():
     x, truth, _ = blobs(5, 2, 3)
     models = multiclass.strategies(seed=0, max_iter=300)
@@ -93,13 +96,13 @@ def test_compare():
 
 
 @pytest.mark.budget
-def test_pairs_take_longer_than_one_fit_of_all():
+def test_time_of_pairs(report):
     x, truth, _ = blobs(20, 2, 300)
     models = multiclass.strategies(max_iter=2000)
     table = multiclass.compare(models, (x, truth), (x, truth), repeats=3)
     times = table.set_index("model")["time"]
-    print(times.round(1).to_dict())
-    assert times["one against one"] > 1.5 * times["one against the rest"]
+    ratio = times["one against one"] / times["one against the rest"]
+    report("20 classes: one against one / one against the rest", ratio, at_least=1.5)
 
 
 def test_wrong_classes():

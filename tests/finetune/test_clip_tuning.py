@@ -24,6 +24,8 @@ from meznet_helpers.images import read_many
 from meznet_helpers.words import clip as checkpoint, tuned
 from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
 
+pytestmark = pytest.mark.nets
+
 torch.set_num_threads(1)
 zoo = emojizoo.render({"cat": ["cat-face"], "fruit": ["lemon", "banana"]}, (24, 36), size=64)
 train, valid = zoo.by_picture(valid=12)
@@ -38,9 +40,9 @@ def refused(call, *args, **kwargs):
 """
 
 
-def test_what_learns(fresh_python):
+def test_what_learns(torch_python):
     """A probe leaves the tower alone bit for bit; full moves it; LoRA moves queries and values."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 start = checkpoint.load("tiny").model
@@ -71,8 +73,8 @@ assert said == 'method is "all"; choose from probe, full, lora.', said
     )
 
 
-def test_starts_from_zero_shot_and_goes_back_there(fresh_python):
-    fresh_python(
+def test_starts_from_zero_shot_and_goes_back_there(torch_python):
+    torch_python(
         PRELUDE
         + """
 wanted = ZeroShotLabeler("tiny", zoo.labels).predict(valid.images).probs[0]
@@ -104,9 +106,9 @@ np.testing.assert_allclose(predict(probe, others.images, recipe), wanted, atol=1
     )
 
 
-def test_a_probe_finds_what_scikit_learn_finds(fresh_python):
+def test_a_probe_finds_what_scikit_learn_finds(torch_python):
     """Trained long enough, on the same embeddings, without variation, both separate alike."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 from sklearn.linear_model import LogisticRegression
@@ -123,9 +125,9 @@ assert found.history["loss"].iloc[-1] < 0.3 * found.history["loss"].iloc[0]
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_an_interrupted_training_loses_one_epoch_at_most(method, fresh_python, tmp_path):
+def test_an_interrupted_training_loses_one_epoch_at_most(method, torch_python, tmp_path):
     """It goes on from the last epoch and ends with the very same weights."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 from unittest import mock
@@ -154,9 +156,9 @@ if {method!r} == "full":  # its weights are called as a probe's are
     )
 
 
-def test_the_folder(fresh_python, tmp_path):
+def test_the_folder(torch_python, tmp_path):
     """Through the folder come the same probabilities, and transformers can read what is in it."""
-    out = fresh_python(
+    out = torch_python(
         PRELUDE
         + f"""
 from transformers import CLIPModel
@@ -205,7 +207,7 @@ def probe(tmp_path):
     return shutil.copytree(tuned.find("tiny"), tmp_path / "probe")
 
 
-def test_broken_folders(probe, fresh_python):
+def test_broken_folders(probe, torch_python):
     about = json.loads((probe / "meznet.json").read_text(encoding="utf-8"))
     changed = probe.with_name("changed")
     shutil.copytree(probe, changed)
@@ -217,7 +219,7 @@ def test_broken_folders(probe, fresh_python):
     cut = probe.with_name("cut")
     shutil.copytree(probe, cut)
     (cut / "head.safetensors").write_bytes(b"no")
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 for folder, part in (({str(three)!r}, "for 3 labels on this CLIP it must be (3, 128)."),
@@ -245,7 +247,7 @@ def test_unwritable(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_colors_are_pillows(fresh_python, tmp_path):
+def test_colors_are_pillows(torch_python, tmp_path):
     """Brightness, contrast and saturation as Pillow changes them, but for its rounding."""
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(60, 180, (4, 4, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
@@ -257,7 +259,7 @@ def test_colors_are_pillows(fresh_python, tmp_path):
     wanted = ImageEnhance.Contrast(wanted).enhance(contrast)
     wanted = np.asarray(ImageEnhance.Color(wanted).enhance(saturation))
     np.save(tmp_path / "image.npy", image)
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 from meznet_helpers.finetune import forward
@@ -271,12 +273,12 @@ np.save({str(tmp_path / "found.npy")!r}, found.numpy()[0].transpose(1, 2, 0))
     assert np.abs(wanted.astype(int) - image).max() > 10, "the test must change something"
 
 
-def test_a_turn_is_pillows(fresh_python, tmp_path):
+def test_a_turn_is_pillows(torch_python, tmp_path):
     """The middle of a turned picture, as Pillow turns it, either way."""
     y, x = np.mgrid[:64, :64]
     image = np.stack([x * 3, y * 3, (x + y) * 1.5], axis=2).astype(np.uint8)
     np.save(tmp_path / "image.npy", image)
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 from meznet_helpers.finetune import forward
@@ -305,9 +307,9 @@ def test_recipes_refuse():
             Recipe(**{field: value})
 
 
-def test_export(fresh_python, tmp_path):
+def test_export(torch_python, tmp_path):
     """ONNX Runtime alone, from the file's own metadata, gives torch's labels on other images."""
-    out = fresh_python(
+    out = torch_python(
         PRELUDE
         + f"""
 import onnxruntime

@@ -69,8 +69,14 @@ recipe = Recipe(epochs=4, rate=0.1, batch=16, size=12)
 
 
 @pytest.fixture(scope="module")
-def on_torch(fresh_python):
+def on_torch(torch_python):
     """Run code after the prelude; the last expression it prints is JSON."""
+    return lambda code: json.loads(torch_python(PRELUDE + code))
+
+
+@pytest.fixture(scope="module")
+def on_fresh_torch(fresh_python):
+    """The same in an interpreter of its own, for code that changes a library."""
     return lambda code: json.loads(fresh_python(PRELUDE + code, OMP_NUM_THREADS="1"))
 
 
@@ -379,9 +385,9 @@ print(json.dumps([
 # ---- mixed precision
 
 
-def test_the_rate_waits_for_steps_that_were_taken(on_torch):
+def test_the_rate_waits_for_steps_that_were_taken(on_fresh_torch):
     """Gradients overflow in steps 3 and 4: the optimizer stands still, and so does the rate."""
-    found = on_torch("""
+    found = on_fresh_torch("""
 loop._scaler = lambda device, mixed: torch.amp.GradScaler("cpu", init_scale=64.0)
 net = small()
 rates, weights, seen = [], [], []
@@ -403,8 +409,8 @@ print(json.dumps([rates, moved, history["steps"].tolist()]))
     assert steps == [2, 4, 4, 4]
 
 
-def test_a_scaled_training_resumes_with_its_scale(on_torch, tmp_path):
-    found = on_torch(f"""
+def test_a_scaled_training_resumes_with_its_scale(on_fresh_torch, tmp_path):
+    found = on_fresh_torch(f"""
 path = {str(tmp_path / "net.safetensors")!r}
 made = []
 def scaler(device, mixed):
@@ -487,7 +493,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def built(fresh_python, tmp_path_factory):
+def built(torch_python, tmp_path_factory):
     """Keras applications on torch: what they say of two pictures, and with which weights."""
     folder = tmp_path_factory.mktemp("built")
     code = f"""
@@ -517,8 +523,7 @@ for name in ("NASNetMobile", "MobileNetV3Small", "MobileNetV2", "EfficientNetV2B
                  torch.equal(*twice), list(logits.shape), len(net.state_dict())]
 print(json.dumps([out, keras.config.image_data_format(), "tensorflow" in sys.modules]))
 """
-    env = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
-    return folder, *json.loads(fresh_python(PRELUDE + code, **env))
+    return folder, *json.loads(torch_python(PRELUDE + code))
 
 
 @pytest.mark.contract
@@ -561,7 +566,7 @@ def test_a_keras_net_brings_no_tensorflow_along(built):
     assert built[3] is False
 
 
-def test_batch_norm_follows_the_batch(fresh_python):
+def test_batch_norm_follows_the_batch(torch_python):
     code = """
 import keras
 rng = np.random.default_rng(0)
@@ -590,12 +595,11 @@ for axis in (1, -1):
     out.append(np.abs(y - normal(*moved)).max())
 print(json.dumps([float(each) for each in out]))
 """
-    env = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
-    assert max(json.loads(fresh_python(PRELUDE + code, **env))) < 1e-5
+    assert max(json.loads(torch_python(PRELUDE + code))) < 1e-5
 
 
-def test_timm_nets(on_torch):
-    found = on_torch("""
+def test_timm_nets(on_fresh_torch):
+    found = on_fresh_torch("""
 import timm
 vit = nets.build("timm/vit_tiny_patch16_224", 5, 32)
 x = torch.rand(2, 3, 32, 32) * 255
@@ -620,12 +624,12 @@ print(json.dumps([
     assert found[7].startswith("keras/MobileNetV2 is fine-tuned on Keras' torch backend")
 
 
-def test_a_second_build_calls_its_weights_the_same(fresh_python):
+def test_a_second_build_calls_its_weights_the_same(torch_python):
     code = """
 nets_ = [nets.build("keras/InceptionV3", 5, 75) for _ in range(2)]
 print(json.dumps([list(net.state_dict()) for net in nets_]))
 """
-    found = json.loads(fresh_python(PRELUDE + code, KERAS_BACKEND="torch", OMP_NUM_THREADS="1"))
+    found = json.loads(torch_python(PRELUDE + code))
     assert found[0] == found[1] and len(found[0]) == len(set(found[0])) > 300
 
 
@@ -656,11 +660,11 @@ print(json.dumps([
     assert "MEZNET_OFFLINE is on" in found[2] and "MEZNET_OFFLINE is on" in found[3]
 
 
-def test_a_size_that_a_net_can_not_take(fresh_python):
+def test_a_size_that_a_net_can_not_take(torch_python):
     code = """
 print(json.dumps([refused(nets.build, "keras/InceptionV3", 5, 64)]))
 """
-    found = json.loads(fresh_python(PRELUDE + code, KERAS_BACKEND="torch", OMP_NUM_THREADS="1"))
+    found = json.loads(torch_python(PRELUDE + code))
     assert found[0].startswith("keras/InceptionV3 can't be built for images of 64 pixels: ")
     assert "75" in found[0] and "\n" not in found[0]
 

@@ -24,6 +24,8 @@ from meznet_helpers.labelers import MODES, Backbone, registry, scale
 from meznet_helpers.labelers.keras import KerasLabeler, untrained
 from meznet_helpers.measure import rank_of_truth
 
+pytestmark = pytest.mark.nets
+
 SCRIPTS = profile.data() / "models"
 FOLDERS = sorted(path.parent for path in SCRIPTS.glob("*/net.json"))
 CLASSES, PER_CLASS = 200, 12
@@ -73,7 +75,7 @@ def test_crops_cover_what_they_say(training, area):
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_the_whole_image_is_enlarged_as_a_labeler_does_it(size, tmp_path, fresh_python):
+def test_the_whole_image_is_enlarged_as_a_labeler_does_it(size, tmp_path, torch_python):
     """Straight and mirrored, by the step's `enlarged` and by `Backbone.resize`."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     net = Backbone("MobileNet", "tiny", size, "raw", "tiny_imagenet")
@@ -85,7 +87,7 @@ maps = np.float32([[[side, 0, 0], [0, 1, 0]] for side in (1, -1)])
 found = training.enlarged(training.planes(np.stack([pixels] * 2), "cpu"), maps, {size})
 np.save({str(tmp_path / "out.npy")!r}, found.permute(0, 2, 3, 1).numpy())
 """
-    fresh_python(ON_TORCH + code)
+    torch_python(ON_TORCH + code)
     straight, mirrored = np.load(tmp_path / "out.npy")
     expected = net.resize(pixels).astype(np.float32)  # rounded to whole numbers
     np.testing.assert_allclose(straight, expected, atol=1.01)
@@ -150,7 +152,7 @@ def test_weights_of_a_commit(training):
 # ---- the net on torch
 
 
-def test_kernels_start_by_their_own_fan_in(fresh_python):
+def test_kernels_start_by_their_own_fan_in(torch_python):
     code = """
 import json
 recipe = training.Recipe("MobileNetV3Small", "raw", {}, 32, 1, 0.1, 64, 0.5, 0.0)
@@ -162,9 +164,7 @@ script.he_start(model, seed=1)
 again = [float(v.value.std()) for v in kernels]
 print(json.dumps(again))
 """
-    kernels, again = map(
-        json.loads, fresh_python(ON_TORCH + code, KERAS_BACKEND="torch").splitlines()
-    )
+    kernels, again = map(json.loads, torch_python(ON_TORCH + code).splitlines())
     depthwise = [shape for path, shape, _ in kernels if "depthwise" in path]
     assert len(depthwise) >= 8 and again == [deviation for *_, deviation in kernels]
     for path, shape, deviation in kernels:
@@ -178,7 +178,7 @@ def test_small_pictures_come_first(training):
     assert recipe(training).size_at(0) == 32
 
 
-def test_a_run_grows_with_its_weights_and_its_optimizer(training, tmp_path, fresh_python):
+def test_a_run_grows_with_its_weights_and_its_optimizer(training, tmp_path, torch_python):
     net = vars(recipe(training, small=1, size=96))
     code = f"""
 import numpy as np, pathlib
@@ -201,11 +201,11 @@ for path, parameter in run.parameters().items():
 grown.step(pixels, training.crops(rng, 8, 0.5), np.arange(8), 0.01)
 assert 0 <= grown.accuracy(pixels, np.arange(8)) <= 1
 """
-    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+    torch_python(ON_TORCH + code)
 
 
 @pytest.mark.parametrize("rescale", [False, True])
-def test_a_run_goes_on_from_the_weights_of_a_commit(rescale, training, tmp_path, fresh_python):
+def test_a_run_goes_on_from_the_weights_of_a_commit(rescale, training, tmp_path, torch_python):
     net = {**vars(training.recipes()["MobileNet"]), "start": "HEAD", "rescale": rescale}
     code = f"""
 import numpy as np, pathlib
@@ -214,7 +214,7 @@ run = script.KerasRun(recipe, file, 0)
 assert run.log == []
 np.savez({str(tmp_path / "w.npz")!r}, **{{w.path: w.numpy() for w in run.model.weights}})
 """
-    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+    torch_python(ON_TORCH + code)
     (tmp_path / "head").write_bytes(training.committed("HEAD", "MobileNet/weights.safetensors"))
     head = load_file(tmp_path / "head")
     with np.load(tmp_path / "w.npz") as found:
@@ -256,7 +256,7 @@ for scale, center in ((True, True), (False, True), (True, False)):
 
 
 @pytest.mark.parametrize("mode", sorted(MODES))
-def test_preprocessing_is_that_of_the_labeler(mode, tmp_path, fresh_python):
+def test_preprocessing_is_that_of_the_labeler(mode, tmp_path, torch_python):
     pixels = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
     np.save(tmp_path / "in.npy", pixels)
     code = f"""
@@ -265,7 +265,7 @@ planes = training.planes(np.load({str(tmp_path / "in.npy")!r}), "cpu")
 found = script.preprocess(planes, {mode!r}).permute(0, 2, 3, 1)
 np.save({str(tmp_path / "out.npy")!r}, found.numpy())
 """
-    fresh_python(ON_TORCH + code, KERAS_BACKEND="torch")
+    torch_python(ON_TORCH + code)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), scale(pixels, mode), atol=1e-4)
 
 
@@ -278,7 +278,7 @@ PHOTOS = {"framework": "timm", "application": "regnetx_002", "mode": "torch", "o
 PHOTOS |= {"size": 32, "epochs": 2, "rate": 0.01, "batch": 16, "area": 0.5, "decay": 0.05}
 
 
-def test_timm_nets_see_pixels_as_timm_prepares_them(tmp_path, fresh_python):
+def test_timm_nets_see_pixels_as_timm_prepares_them(tmp_path, torch_python):
     code = f"""
 import pathlib, numpy as np, timm, torch
 from PIL import Image
@@ -294,10 +294,10 @@ with torch.no_grad():
     expected = run.model["net"].eval()(prepared)
 torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 """
-    fresh_python(ON_TIMM + code)
+    torch_python(ON_TIMM + code)
 
 
-def test_the_second_head_goes_on_from_photographs_and_learns_drawings(tmp_path, fresh_python):
+def test_the_second_head_goes_on_from_photographs_and_learns_drawings(tmp_path, torch_python):
     both = PHOTOS | {"start": "photos", "emoji": 2}
     code = f"""
 import pathlib, numpy as np, torch
@@ -341,7 +341,7 @@ again = script.TimmRun(recipe, run.file, 2)
 for name, each in run.weights().items():
     assert again.weights()[name].equal(each), name
 """
-    fresh_python(ON_TIMM + code)
+    torch_python(ON_TIMM + code)
 
 
 def test_the_second_head_learns_no_animal():

@@ -16,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, {str(SCRIPTS)!r})
 import numpy as np, torch
 import captions, drawings, training
+
+pytestmark = pytest.mark.nets
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 drawings.SETS = 1
@@ -59,7 +61,7 @@ def resumed(kind, name, folder):
 
 
 @pytest.mark.parametrize(("script", "kind", "name"), [("train_clip", "ClipRun", "clip")])
-def test_a_run_learns_and_goes_on_where_it_was(script, kind, name, tmp_path, fresh_python):
+def test_a_run_learns_and_goes_on_where_it_was(script, kind, name, tmp_path, torch_python):
     """The loss falls; weights, optimizer and tokenizer are those of a run at a stretch."""
     code = f"""
 import shutil, {script}
@@ -69,11 +71,11 @@ shared = folder / "tokenizer"
 {script}.tokenizer = lambda own: kept(shared)  # it is drawn by chance, once for each run
 print(json.dumps(resumed({script}.{kind}, {name!r}, folder)))
 """
-    losses = json.loads(fresh_python(START + code).splitlines()[-1])
+    losses = json.loads(torch_python(START + code).splitlines()[-1])
     assert losses[-1] < losses[0]
 
 
-def test_a_captioner_learns_and_goes_on_where_it_was(tmp_path, fresh_python):
+def test_a_captioner_learns_and_goes_on_where_it_was(tmp_path, torch_python):
     """As a CLIP; and the decoder alone, from towers whose words were others."""
     code = f"""
 import train_captioner
@@ -92,7 +94,7 @@ still = all(torch.equal(second.weights()[name], first.weights()[name])
 print(json.dumps([losses, sorted(name for name in changed if changed[name]),
                   any(name.startswith("vision_model") for name in learned), still]))
 """
-    losses, changed, sees, still = json.loads(fresh_python(START + code).splitlines()[-1])
+    losses, changed, sees, still = json.loads(torch_python(START + code).splitlines()[-1])
     assert losses[-1] < losses[0] and not sees and still
     assert {name.rpartition(".")[0].rpartition(".")[2] for name in changed} <= {
         "word_embeddings", "predictions",
@@ -100,7 +102,7 @@ print(json.dumps([losses, sorted(name for name in changed if changed[name]),
     assert changed
 
 
-def test_a_captioner_is_judged_by_what_follows_its_prompt(tmp_path, fresh_python):
+def test_a_captioner_is_judged_by_what_follows_its_prompt(tmp_path, torch_python):
     """The loss of a pair is that of the tokens behind the prompt; names are weighed by it."""
     code = f"""
 import train_captioner
@@ -118,11 +120,11 @@ with torch.inference_mode():
 at = labels.tiny_imagenet().names.index("school bus")
 print(json.dumps([found, wanted, weighed.shape, -weighed[0, at].item()]))
 """
-    found, wanted, shape, weighed = json.loads(fresh_python(START + code).splitlines()[-1])
+    found, wanted, shape, weighed = json.loads(torch_python(START + code).splitlines()[-1])
     assert found == pytest.approx(wanted, rel=1e-4) == weighed and shape == [2, 200]
 
 
-def test_sentences(fresh_python):
+def test_sentences(torch_python):
     """A text begins with its prompt; a class is called by its own words or its kind."""
     code = """
 import sentences, wordlist
@@ -141,7 +143,7 @@ print(json.dumps([all(text.startswith(start) for start, text in pairs + drawn), 
                   sorted({start for start, _ in pairs}), first.get_vocab() == second.get_vocab(),
                   len(unknown)]))
 """
-    begins, wrong, prompts, same, unknown = json.loads(fresh_python(START + code).splitlines()[-1])
+    begins, wrong, prompts, same, unknown = json.loads(torch_python(START + code).splitlines()[-1])
     assert begins and not wrong and len(prompts) == 4 and same and unknown == 0
 
 
@@ -166,7 +168,7 @@ print(json.dumps([made.get_vocab()[a], again.get_vocab()[a], again.get_vocab()[b
     assert unknown == 1, "the end alone"
 
 
-def test_contrast_is_both_ways_of_a_contingency(fresh_python):
+def test_contrast_is_both_ways_of_a_contingency(torch_python):
     """Against sums written out: pictures to captions, and back where a caption has a picture."""
     code = """
 import train_clip
@@ -185,11 +187,11 @@ for c in (0, 1, 3):  # nobody shows caption 2
     back.append(-np.mean([np.log(columns[i, c]) for i in own]))
 print(json.dumps([found, (there + np.mean(back)) / 2]))
 """
-    found, wanted = json.loads(fresh_python(START + code).splitlines()[-1])
+    found, wanted = json.loads(torch_python(START + code).splitlines()[-1])
     assert found == pytest.approx(wanted)
 
 
-def test_captions(fresh_python):
+def test_captions(torch_python):
     """Each class is called by its own words, and no drawing's caption comes from an animal."""
     code = """
 from meznet_helpers import emojizoo, labels
@@ -204,12 +206,12 @@ animals = set(table[table["animal"] == "yes"].name)
 print(json.dumps([len(texts), wrong[:3], float(first), len(drawn.words),
                   sorted({words[0] for words in drawn.words} & animals)]))
 """
-    count, wrong, first, drawn, animals = json.loads(fresh_python(START + code).splitlines()[-1])
+    count, wrong, first, drawn, animals = json.loads(torch_python(START + code).splitlines()[-1])
     assert count == 4000 and not wrong and first > 0.6
     assert drawn > 700 and animals == []
 
 
-def test_batches_are_photographs_then_drawings(tmp_path, fresh_python):
+def test_batches_are_photographs_then_drawings(tmp_path, torch_python):
     """Three quarters of a batch, each photograph once an epoch; drawings come from the cache."""
     code = f"""
 import train_clip
@@ -231,6 +233,6 @@ for pixels, maps, photos, drawn, rate, _ in drawings.batches(run, x, y, np.arang
 files = sorted(file.name for file in (run.file.parent / "cache").iterdir())
 print(json.dumps([sorted(seen), labels, files]))
 """
-    seen, labels, files = json.loads(fresh_python(START + code).splitlines()[-1])
+    seen, labels, files = json.loads(torch_python(START + code).splitlines()[-1])
     assert seen == list(range(96)) and all(labels) and len(labels) == 32
     assert files == ["drawings-2-6-classes.npy", "drawings-2-6-pixels.npy"]

@@ -556,7 +556,7 @@ def test_ten_bad_files_do_not_lose_the_rest(folder):
 
 @pytest.mark.parametrize(("workers", "parties"), [(3, 3), (None, 2)])
 def test_read_many_uses_threads(monkeypatch, workers, parties):
-    barrier = threading.Barrier(parties, timeout=20)
+    barrier = threading.Barrier(parties, timeout=120)
     real = pixels.from_array
 
     def together(*arguments):

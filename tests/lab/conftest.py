@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-START_SECONDS = 120
+START_SECONDS = 600
 QUIET = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
@@ -72,7 +72,7 @@ class Lab:
     def ask(self, path: str) -> object:
         """Return the JSON that the server gives for an address of its REST interface."""
         url = f"http://127.0.0.1:{self.port}/api/{path}?token={self.token}"
-        with urllib.request.urlopen(url, timeout=10) as reply:
+        with urllib.request.urlopen(url, timeout=120) as reply:
             return json.load(reply)
 
     def wait(self) -> None:
@@ -91,7 +91,7 @@ class Lab:
         """End the server and its kernels."""
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -116,6 +116,7 @@ class Lab:
                 for source in sources
             }
             for source, page in opened.items():
+                page.set_default_timeout(1000 * START_SECONDS)
                 self._begin(page, source)
             deadline, saved = time.monotonic() + seconds, {}
             while len(saved) < len(sources):
@@ -132,14 +133,14 @@ class Lab:
         shutil.copyfile(source, self.books / source.name)
         own = f"/lab/workspaces/{source.stem}/tree/{source.name}"
         page.goto(f"http://127.0.0.1:{self.port}{own}?token={self.token}&reset")
-        page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+        page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
         self._until_connected(page, source.name)
         dialogs = page.locator(".jp-Dialog").all_inner_texts()
         assert not dialogs, f"{source.name}: JupyterLab asks: {dialogs}"
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         prompts = page.locator(".jp-CodeCell .jp-InputPrompt", has_text=re.compile(r"\[[*\d]"))
-        prompts.first.wait_for(timeout=30_000)
+        prompts.first.wait_for()
 
     def _kernel(self, name: str) -> dict | None:
         """Return what the server says of a notebook's kernel, if it has one."""
@@ -150,12 +151,12 @@ class Lab:
 
     def _until_connected(self, page, name: str) -> None:
         """Wait for a kernel that the page talks to: before that, the Lab swallows Run All."""
-        for _ in range(600):
+        for _ in range(3000):
             kernel = self._kernel(name)
             if kernel and kernel["connections"] and kernel["execution_state"] == "idle":
                 break
             page.wait_for_timeout(100)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
     def _saved_if_done(self, page, source: Path, deadline: float) -> nbformat.NotebookNode | None:
         """Save by the keyboard; return the file's notebook if it is that of a finished run."""
@@ -186,7 +187,7 @@ class Lab:
             f"http://127.0.0.1:{self.port}/api/kernels/{kernel_id}?token={self.token}",
             method="DELETE",
         )
-        urllib.request.urlopen(request, timeout=30).close()
+        urllib.request.urlopen(request, timeout=120).close()
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -225,7 +226,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def check(browser, lab: Lab) -> Callable[..., None]:
     """Run notebooks in the Lab; fail on an error output or on a cell that did not run."""
 
-    def run(*sources: Path, seconds: float = 300) -> None:
+    def run(*sources: Path, seconds: float = 1800) -> None:
         for source, saved in lab.run_all(browser, *sources, seconds=seconds).items():
             assert code_cells(saved), f"{source.name} has no code cell"
             problems = errors(saved) + [f"cell {cell['id']} did not run" for cell in unrun(saved)]

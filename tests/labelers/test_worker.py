@@ -93,7 +93,7 @@ def pictures(count, seed=0, side=40):
     return [rng.integers(0, 256, (side + i, side - i % 7, 3), np.uint8) for i in range(count)]
 
 
-def gone(pid, seconds=20):
+def gone(pid, seconds=120):
     """Whether a process ends in time."""
     stop = time.monotonic() + seconds
     while psutil.pid_exists(pid) and time.monotonic() < stop:
@@ -192,7 +192,7 @@ def test_killed_between_two_batches(odd, elsewhere):
     net.predict(pictures(2))
     first = net._worker
     os.kill(first.pid, signal.SIGKILL)
-    first._process.wait(20)
+    first._process.wait(120)
     assert net.predict(pictures(2)).probs.shape == (1, 2, 3) and net._worker is not first
     net.release()
 
@@ -218,6 +218,25 @@ def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
     assert not first.alive and gone(first.pid)
     np.testing.assert_array_equal(net.predict(pictures(1)).probs, expected)  # no stale answer
     net.release()
+
+
+def test_ctrl_c_on_the_terminal_is_for_the_caller(odd):
+    """The terminal sends it to the whole group of processes; what the caller makes of it counts."""
+    code = """
+import os, signal
+import numpy as np, odd_labelers
+from meznet_helpers.labelers.worker import Worker
+worker, image = Worker(odd_labelers.Odd()), np.zeros((2, 2, 3), np.uint8)
+worker.call("probabilities", [image])
+try:
+    os.killpg(0, signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    print(worker.call("probabilities", [image]).shape)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, start_new_session=True, capture_output=True, encoding="utf-8")
+    assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
 
 
 class Local(Labeler):
@@ -285,7 +304,7 @@ print(worker.pid, flush=True)
 """
     out = tmp_path / "pid"
     with out.open("w") as file:  # not a pipe: a worker that lives on would keep it open
-        subprocess.run([sys.executable, "-c", code], stdout=file, timeout=60)
+        subprocess.run([sys.executable, "-c", code], stdout=file, timeout=600)
     assert gone(int(out.read_text()))
 
 

@@ -52,9 +52,9 @@ def photographs():
     return read_many(profile.package_photographs().values())
 
 
-def test_the_same_numbers_as_transformers(fresh_python):
+def test_the_same_numbers_as_transformers(torch_python):
     """Each label alone through the model's own loss; in one row, and in rows of few tokens."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 from PIL import Image
@@ -85,8 +85,8 @@ for prompt in ("a photo of {a}", "{}", "question: what is this? answer: {}"):
     )
 
 
-def test_free_text_is_what_generate_writes(fresh_python):
-    fresh_python(
+def test_free_text_is_what_generate_writes(torch_python):
+    torch_python(
         PRELUDE
         + """
 from PIL import Image
@@ -110,9 +110,9 @@ assert "llm/captioner@tiny reads 47" in refused(net.describe, images, "word " * 
     )
 
 
-def test_a_checkpoint_with_a_beginning_of_its_own(fresh_python, tmp_path):
+def test_a_checkpoint_with_a_beginning_of_its_own(torch_python, tmp_path):
     """Larger BLIPs begin with a token that their tokenizer does not write; theirs counts."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 folder = Path({str(tmp_path)!r}) / "copy"
@@ -203,8 +203,8 @@ def test_the_card_says_what_the_table_says():
     assert config["architectures"] == ["BlipForConditionalGeneration"]
 
 
-def test_a_folder_without_weights(tmp_path, fresh_python):
+def test_a_folder_without_weights(tmp_path, torch_python):
     shutil.copytree(BLIP, tmp_path / "copy", ignore=shutil.ignore_patterns("*.safetensors"))
-    fresh_python(
+    torch_python(
         PRELUDE + f"assert 'can\\'t be loaded' in refused(blip.load, {str(tmp_path / 'copy')!r})"
     )

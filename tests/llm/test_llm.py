@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -36,14 +35,14 @@ RED, BLUE = (np.full((8, 8, 3), color, np.uint8) for color in ((200, 30, 30), (3
 class Server(ThreadingHTTPServer):
     """Says "cat" to red pictures and "dog" to others, unless its model is told to misbehave."""
 
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False  # closing it waits for all answers: none is left for the next test
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict] = []
         self.headers: list[dict] = []
         self.at_once, self.most, self.lock = 0, 0, threading.Lock()
+        self.three, self.over = threading.Barrier(3, timeout=120), threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,13 +67,18 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.asked.append(body)
             server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        if body["model"] == "busy":
+            self.wait_for_two_others(server)
+        self.reply(body, body["model"])
+
+    def wait_for_two_others(self, server: Server) -> None:
+        """Wait for two more requests, and count how many are there; all before any answer."""
+        with server.lock:
             server.at_once += 1
             server.most = max(server.most, server.at_once)
-        try:
-            self.reply(body, body["model"])
-        finally:
-            with server.lock:
-                server.at_once -= 1
+        server.three.wait()
+        with server.lock:
+            server.at_once -= 1
 
     def judged(self, question: str, model: str) -> str:
         """Choose the label whose first percent is largest; say its number, or its name."""
@@ -93,11 +97,10 @@ class Handler(BaseHTTPRequestHandler):
         elif "percent that each net gives" in content:
             said = self.judged(content, model)
         again = AGAIN in json.dumps(body, ensure_ascii=False).replace("\\n", "\n")
-        if model == "slow":
-            time.sleep(5)
-        elif model == "busy":
-            time.sleep(0.2)
-        elif model == "broken":
+        if model == "slow":  # the client does not wait for it
+            self.server.over.wait(120)
+            return None
+        if model == "broken":
             return self.answer({"error": {"message": "out of memory"}}, 500)
         elif model == "locked":
             return self.answer({"error": {"message": "bad key sk-very-secret"}}, 401)
@@ -136,10 +139,12 @@ def server(serving):
     with serving(Server()) as running:
         running.v1 = f"{running.url}v1"
         yield running
+        running.over.set()
+    assert not running.failed
 
 
-def labeler(server, model="eyes", **options):
-    return LlmLabeler(Endpoint(server.v1, timeout=1), model, PETS, **options)
+def labeler(server, model="eyes", timeout=120, **options):
+    return LlmLabeler(Endpoint(server.v1, timeout=timeout), model, PETS, **options)
 
 
 # ---- answers
@@ -160,6 +165,7 @@ def labeler(server, model="eyes", **options):
         ("a photo of a hound's tail", 1, "inside"),
         ("a dog, or maybe a cat", None, "several"),
         ("pet", None, "several"),
+        ("a cat is a fine pet", None, "several"),  # the pet may be a dog as well
         ("an elephant", None, "other"),
         ("category", None, "other"),
         ("", None, "empty"),
@@ -209,7 +215,7 @@ def test_costs(server):
     (row,) = table.to_dict("records")
     assert (row["tokens_in"], row["tokens_out"], row["tries"]) == (100, 5, 1)
     assert row["price"] == pytest.approx((2 * 100 + 10 * 5) / 1e6)
-    assert 0 < row["ms"] < 1000 and row["error"] == ""
+    assert row["ms"] > 0 and row["error"] == ""
 
 
 def test_an_answer_off_the_list_is_asked_for_once_more(server):
@@ -252,7 +258,7 @@ def test_servers_without_response_format(server):
 )
 def test_what_goes_wrong_is_one_sentence(server, model, words):
     with pytest.raises(MeznetError, match=words) as error:
-        labeler(server, model).ask([RED])
+        labeler(server, model, timeout=1 if model == "slow" else 120).ask([RED])
     assert "\n" not in str(error.value) and "secret" not in str(error.value)
 
 

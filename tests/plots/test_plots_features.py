@@ -43,6 +43,7 @@ def ground(axis):
 # ---- strategies
 
 
+@pytest.mark.nets
 @pytest.mark.parametrize("strategy", [one_vs_rest, one_vs_one])
 def test_lines(blobs, strategy):
     x, truth = blobs

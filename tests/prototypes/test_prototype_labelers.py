@@ -21,6 +21,8 @@ from meznet_helpers.prototypes import PrototypeLabeler
 from meznet_helpers.prototypes.labeler import find, network
 from meznet_helpers.ui import desk
 
+pytestmark = pytest.mark.nets
+
 NET = "keras/MobileNetV2@tiny"
 
 

@@ -361,6 +361,7 @@ for number in range(first, last):
 """
 
 
+@pytest.mark.nets
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
     """A thousand adds, killed again and again: each version that a reader sees is whole."""
     file = prototypes.save(PrototypeIndex(name="many"), tmp_path / "many.safetensors")
@@ -397,6 +398,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
         np.testing.assert_allclose(index.vectors[place], mean, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.nets
 def test_two_writers_take_turns(file):
     """Both processes' classes are there in the end."""
     commands = [

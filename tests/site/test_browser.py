@@ -81,6 +81,7 @@ def visit(browser) -> Iterator[Callable[..., SimpleNamespace]]:
 
     def open_page(url: str, **settings: object) -> SimpleNamespace:
         context = browser.new_context(**settings)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page, wrong = context.new_page(), []
         allowed = urlsplit(url)[:2]
@@ -143,7 +144,7 @@ def test_search_finds_mobilenet(home: str, facts: dict, visit) -> None:
         seen.page.locator("#quarto-search button, #quarto-search input").first.click()
         seen.page.locator("input.aa-Input").last.fill("MobileNet")
         hits = seen.page.locator(".aa-Item a")
-    hits.first.wait_for(timeout=20_000)
+    hits.first.wait_for()
     links = [hit.get_attribute("href") or "" for hit in hits.all()]
     assert any("01-keras-applications" in link for link in links), links
     assert not seen.wrong, seen.wrong

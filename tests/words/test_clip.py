@@ -17,7 +17,7 @@ from meznet_helpers.ensembles import EnsembleLabeler
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import tiny_imagenet
 from meznet_helpers.names import labeler
-from meznet_helpers.words import DRAWINGS, PHOTO, PHOTOS, TunedLabeler, ZeroShotLabeler
+from meznet_helpers.words import DRAWINGS, PHOTO, PHOTOS, TunedLabeler, ZeroShotLabeler, frame
 from meznet_helpers.words import clip as checkpoint
 from meznet_helpers.words.prompts import prompts
 
@@ -71,9 +71,9 @@ def copies(tmp_path_factory):
     return make
 
 
-def test_the_same_numbers_as_transformers(fresh_python):
+def test_the_same_numbers_as_transformers(torch_python):
     """Its own model, tokenizer and processor, asked for `logits_per_image`; any shape of image."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 from PIL import Image
@@ -94,8 +94,8 @@ assert found.models == ("clip/zero-shot@tiny",)
     )
 
 
-def test_templates_are_averaged_on_the_sphere(fresh_python):
-    fresh_python(
+def test_templates_are_averaged_on_the_sphere(torch_python):
+    torch_python(
         PRELUDE
         + """
 found = checkpoint.load("tiny")
@@ -118,9 +118,9 @@ assert np.abs(one - wanted).max() > 1e-3, "templates make no difference"
     )
 
 
-def test_texts_are_read_once_and_in_any_number(fresh_python):
+def test_texts_are_read_once_and_in_any_number(torch_python):
     """A thousand labels in two chunks; each label's text is embedded as it is alone."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 from unittest import mock
@@ -200,14 +200,14 @@ def test_no_such_checkpoint(name):
         checkpoint.find(name)
 
 
-def test_activations(copies, fresh_python):
+def test_activations(copies, torch_python):
     """Under another activation a CLIP answers and is wrong, so it is refused."""
     mixed = copies("mixed", vision_config__hidden_act="quick_gelu")
     both = {"text_config__hidden_act": "quick_gelu", "vision_config__hidden_act": "quick_gelu"}
     laion = copies("laion", _name_or_path="laion/CLIP-ViT-B-32", **both)
     openai = copies("openai", _name_or_path="openai/clip-vit-base-patch32")
     fine = copies("fine", _name_or_path="laion/CLIP-ViT-B-32")
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 said = refused(checkpoint.load, {str(mixed)!r})
@@ -228,7 +228,7 @@ assert (a - b).abs().max() > 1e-3
     )
 
 
-def test_broken_checkpoints(copies, fresh_python):
+def test_broken_checkpoints(copies, torch_python):
     """Each is one sentence that names the checkpoint and what is wrong with it."""
     resnet = copies("resnet", model_type="resnet")
     wide = copies("wide", projection_dim=64)
@@ -241,7 +241,7 @@ def test_broken_checkpoints(copies, fresh_python):
     (cut / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     bare = copies("bare")
     (bare / "processor_config.json").unlink()
-    fresh_python(
+    torch_python(
         PRELUDE
         + f"""
 for folder, part in {{
@@ -284,9 +284,9 @@ def test_beside_keras():
         net.release()
 
 
-def test_seen_is_what_transformers_prepares(fresh_python):
+def test_seen_is_what_transformers_prepares(torch_python):
     """The crop, scaled by hand, is the input of the net."""
-    fresh_python(
+    torch_python(
         PRELUDE
         + """
 net = ZeroShotLabeler("tiny", ["cat", "dog"])
@@ -305,3 +305,18 @@ def test_prompts():
     assert prompts(["owl"], DRAWINGS)[0][0] == "a drawing of an owl"
     assert prompts(["bus"]) == [["a photo of a bus"]] and PHOTO[0] == PHOTOS[0]
     assert prompts(["{a} {}"], ["the {}", "{a}"]) == [["the {a} {}", "a {a} {}"]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("an owl", "an Airedale", "an ice cream", "an umbrella", "an urchin", "an usher"),
+        *("an unlocked door", "an unimportant box", "an unidentified bird", "an onion"),
+        *("an hour", "an hourglass", "an heirloom", "an honest face", "an ear", "an emu"),
+        *("a cat", "a hen", "a honeycomb", "a hotel", "a yak", "a 7-segment display"),
+        *("a unicorn", "a unicycle", "a European gallinule", "a ewe", "a uniform", "a Ural owl"),
+        *("a utensil", "a ukulele", "a one-piece swimsuit", "a once-over", "a "),
+    ],
+)
+def test_articles_follow_the_sound(words):
+    assert frame("{a}", words.partition(" ")[2]) == words
