@@ -2,7 +2,10 @@
 
 One framework per process: TensorFlow and torch in one interpreter abort it, so this process may
 import TensorFlow and never torch. A test that needs torch (or Keras on another backend) runs its
-code in a fresh interpreter, through the ``fresh_python`` fixture. Nothing here imports either.
+code in another interpreter: one that the tests of a file share (``torch_python``) or a fresh one
+(``fresh_python``). Nothing here imports either.
+
+What takes time or memory is measured and given to ``report``; no test fails for it.
 """
 
 from __future__ import annotations
@@ -121,7 +124,7 @@ def _no_torch() -> Iterator[None]:
     before = "torch" in sys.modules
     yield
     if not before and "torch" in sys.modules:
-        pytest.fail("this test imported torch: run that code through the fresh_python fixture")
+        pytest.fail("this test imported torch: run that code through the torch_python fixture")
 
 
 @pytest.fixture(autouse=True, scope="session")
