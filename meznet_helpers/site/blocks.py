@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 from meznet_helpers.site import references
-from meznet_helpers.site.inline import Inline, attributes
+from meznet_helpers.site.inline import Inline
 
 CALLOUTS = {
     "note": "info",
@@ -16,10 +16,7 @@ CALLOUTS = {
     "caution": "danger",
 }
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*(\{[^{}]*\})?\s*$")
-_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(.*?)\s*$")
-_DIV = re.compile(r"^(:{3,})\s*(.*?)\s*:*\s*$")
-_CAPTION = re.compile(r"^:\s+(.*?)\s*(\{#tbl-[^}]*\})\s*$")
-_FIGURE = re.compile(r"^!\[(.*)\]\(([^()\s]+)\)(\{[^}]*\})?\s*$")
+_CAPTION = re.compile(r"^:\s+(?=\S)(.*?)\s*(\{#tbl-[^}]*\})?\s*$")
 _UNKNOWN_LINES = (
     (re.compile(r"^\s+:{3,}"), "indented div"),
     (re.compile(r"^\+[-=+:]{3,}\+\s*$"), "grid table"),
@@ -29,36 +26,23 @@ _UNKNOWN_LINES = (
 )
 
 
-class Blocks:
+class Blocks(Inline):
     """Translates the markdown cells of one page; open divs carry over from cell to cell.
 
     Parameters
     ----------
-    page : str
-        Name of the page without its ending, such as ``chapters/01-nets``.
-    chapter : str or None
-        Its number; None for an unnumbered page.
-    inline : Inline
-        The page's inline translator.
+    page, number, keys
+        As in `Inline`.
     """
 
-    def __init__(self, page: str, chapter: str | None, inline: Inline) -> None:
+    def __init__(self, page: str, number: str | None, keys: set[str]) -> None:
         """Start an empty page."""
-        self.page, self.inline = page, inline
-        self.numbering = references.Numbering(chapter)
+        super().__init__(page, number, keys)
+        self.numbering = references.Numbering(number)
         self.labels: dict[str, references.Label] = {}
         self.out: list[str] = []
         self.open: list[dict[str, Any]] = []
         self.title = ""
-        self.cell = "1"
-
-    def fail(self, problem: str) -> NoReturn:
-        """Raise a TranslationError that names this page and the present cell."""
-        raise references.TranslationError(self.page, self.cell, problem)
-
-    def text(self, text: str) -> str:
-        """Return inline text in MyST's form."""
-        return self.inline.translate(text, self.fail)
 
     def label(self, name: str, kind: str, number: str | None = None) -> str:
         """Note a label that is defined here and return its number."""
@@ -83,14 +67,12 @@ class Blocks:
 
     def markdown(self, source: str) -> None:
         """Translate the text of one markdown cell."""
-        lines = source.splitlines()
-        run: list[str] = []
-        at = 0
-        while at < len(lines):
-            taken = self._block(lines, at, run)
+        lines, run, start = source.splitlines(), [], 0
+        while start < len(lines):
+            taken = self._block(lines, start, run)
             if not taken:
-                run.append(lines[at])
-            at += taken or 1
+                run.append(lines[start])
+            start += taken or 1
         self._flush(run)
         self.out.append("")
 
@@ -100,59 +82,48 @@ class Blocks:
             self.out += self.text("\n".join(run)).split("\n")
             run.clear()
 
-    def _block(self, lines: list[str], at: int, run: list[str]) -> int:
+    def _block(self, lines: list[str], start: int, run: list[str]) -> int:
         """Translate the block that begins at a line; return how many lines it took, or 0."""
-        line = lines[at]
         for pattern, name in _UNKNOWN_LINES:
-            if pattern.match(line):
-                self.fail(f"unknown construct: {name} {line.strip()!r}")
-        for pattern, handle in (
-            (_FENCE, self._fence),
-            (_DIV, self._div),
-            (_HEADING, self._heading),
-            (re.compile(r"^\$\$"), self._equation),
-            (_FIGURE, self._picture),
-            (re.compile(r"^\|.*\|\s*$"), self._table),
-        ):
-            if match := pattern.match(line):
+            if pattern.match(lines[start]):
+                self.fail(f"unknown construct: {name} {lines[start].strip()!r}")
+        for pattern, handle in self._KINDS:
+            if match := re.match(pattern, lines[start]):
                 self._flush(run)
-                return handle(match, lines, at)
+                return handle(self, match, lines, start)
         return 0
 
-    def _fence(self, match: re.Match[str], lines: list[str], at: int) -> int:
+    def _fence(self, match: re.Match[str], lines: list[str], start: int) -> int:
         indent, ticks, info = match.groups()
-        end = at + 1
         closing = re.compile(rf"^\s*{ticks[0]}{{{len(ticks)},}}\s*$")
-        while end < len(lines) and not closing.match(lines[end]):
-            end += 1
-        if end == len(lines):
-            self.fail(f"code fence {match.group(0)!r} is never closed")
-        body = lines[at + 1 : end]
+        end = next((n for n in range(start + 1, len(lines)) if closing.match(lines[n])), None)
+        if end is None:
+            self.fail(f"code fence {match[0]!r} is never closed")
+        body = lines[start + 1 : end]
         if info == "{=html}":
             self.out += ["", f"{indent}{ticks}{{raw}} html", *body, f"{indent}{ticks}", ""]
         elif info.startswith("{"):
-            found = re.fullmatch(r"\{\.([\w-]+)\}", info)
-            if not found:
+            language = re.fullmatch(r"\{\.([\w-]+)\}", info)
+            if not language:
                 self.fail(f"unknown construct: code block {info!r}")
-            self.out += [f"{indent}{ticks}{found.group(1)}", *body, lines[end]]
+            self.out += [f"{indent}{ticks}{language[1]}", *body, lines[end]]
         else:
-            self.out += lines[at : end + 1]
-        return end + 1 - at
+            self.out += lines[start : end + 1]
+        return end + 1 - start
 
-    def _heading(self, match: re.Match[str], lines: list[str], at: int) -> int:
-        marks, words = match.group(1), match.group(2)
-        options = attributes(match.group(3) or "", self.fail)
+    def _title(self, match: re.Match[str], lines: list[str], start: int) -> int:
+        marks, words, given = match.groups()
+        options = self.attributes(given)
         unnumbered = options.pop("class", "") in ("unnumbered", "unnumbered unlisted")
         name = options.pop("id", "")
-        if options or (match.group(3) and not (unnumbered or name)):
-            self.fail(f"unknown construct: heading attributes {match.group(3)!r}")
-        if self.open and self.open[-1]["kind"] == "tabs" and len(marks) <= self.open[-1]["level"]:
+        if options or (given and not (unnumbered or name)):
+            self.fail(f"unknown construct: heading attributes {given!r}")
+        if self.open and len(marks) <= self.open[-1].get("level", 0):
             self._tab(words, len(marks))
-            return 1
-        if self.open:
+        elif self.open:
             self.out += ["", f"**{self.text(words)}**", ""]
-            return 1
-        self.heading(len(marks), words, name, unnumbered)
+        else:
+            self.heading(len(marks), words, name, unnumbered)
         return 1
 
     def heading(self, level: int, words: str, name: str = "", unnumbered: bool = False) -> None:
@@ -171,111 +142,93 @@ class Blocks:
         anchor = ["", f'<span id="{name}" class="anchor"></span>', ""] if name else [""]
         self.out += [*anchor, f"{'#' * level} {number} {self.text(words)}".replace("  ", " "), ""]
 
-    def _equation(self, match: re.Match[str], lines: list[str], at: int) -> int:
-        text, end = lines[at], at
+    def _equation(self, match: re.Match[str], lines: list[str], start: int) -> int:
+        text, end = lines[start], start + 1
         while not re.search(r"\$\$\s*(\{[^}]*\})?\s*$", text[2:]):
-            end += 1
             if end == len(lines):
                 self.fail("display math is never closed")
-            text += "\n" + lines[end]
+            text, end = f"{text}\n{lines[end]}", end + 1
         formula, tail = text[2:].rsplit("$$", 1)
-        name = attributes(tail, self.fail).get("id", "")
-        formula = re.sub(r"\n\s*\n", "\n", formula.strip())
-        if not name:
-            if tail.strip():
-                self.fail(f"unknown construct: {tail.strip()!r} after display math")
-            self.out += ["", "$$", formula, "$$", ""]
-            return end + 1 - at
-        number = self.label(name, "eq")
-        mark = f'<span class="number">({number})</span>'
-        before = ["", f'<div class="equation" id="{name}">', "", "$$", formula, "$$", ""]
-        self.out += [*before, mark, "", "</div>", ""]
-        return end + 1 - at
+        name = self.attributes(tail).get("id", "")
+        if tail.strip() and not name:
+            self.fail(f"unknown construct: {tail.strip()!r} after display math")
+        shown = ["", "$$", re.sub(r"\n\s*\n", "\n", formula.strip()), "$$", ""]
+        if name:
+            mark = f'<span class="number">({self.label(name, "eq")})</span>'
+            shown = ["", f'<div class="equation" id="{name}">', *shown, mark, "", "</div>", ""]
+        self.out += shown
+        return end - start
 
-    def _picture(self, match: re.Match[str], lines: list[str], at: int) -> int:
-        alone = (at == 0 or not lines[at - 1].strip()) and (
-            at + 1 == len(lines) or not lines[at + 1].strip()
-        )
-        options = attributes(match.group(3) or "", self.fail)
-        caption, name = match.group(1), options.pop("id", "")
-        if not name and not (alone and caption):
-            self.out.append(self.text(lines[at]))
-            return 1
-        alt = options.pop("fig-alt", caption)
-        self.figure("fig", name, caption, self.image(match.group(2), alt, options))
+    def _picture(self, match: re.Match[str], lines: list[str], start: int) -> int:
+        caption, source, given = match.groups()
+        options = self.attributes(given)
+        name = options.pop("id", "")
+        beside = lines[max(0, start - 1) : start] + lines[start + 1 : start + 2]
+        alone = not any(line.strip() for line in beside)
+        if name or (alone and caption):
+            self.figure("fig", name, caption, self.image(source, caption, options))
+        else:
+            self.out.append(self.text(lines[start]))
         return 1
 
     def image(self, source: str, alt: str, options: dict[str, str]) -> list[str]:
         """Return the lines that show a picture file."""
-        if source.startswith("attachment:"):
-            self.fail(f"unknown construct: notebook attachment {source!r}")
-        size = {k: options.pop(k) for k in ("width", "height") if k in options}
-        if options:
-            self.fail(f"unknown construct: image attributes {sorted(options)}")
+        alt, size = self.picture(source, alt, options)
         sizes = [f":{k}: {v}px" if str(v).isdigit() else f":{k}: {v}" for k, v in size.items()]
         return [f"```{{image}} {source}", f":alt: {' '.join(alt.split())}", *sizes, "```", ""]
 
-    def _table(self, match: re.Match[str], lines: list[str], at: int) -> int:
-        end = at
+    def _table(self, match: re.Match[str], lines: list[str], start: int) -> int:
+        end = start
         while end < len(lines) and lines[end].startswith("|"):
             end += 1
-        body = [*self.text("\n".join(lines[at:end])).split("\n"), ""]
-        after = end
-        while after < len(lines) and not lines[after].strip():
-            after += 1
-        caption = _CAPTION.match(lines[after]) if after < len(lines) else None
+        body = [*self.text("\n".join(lines[start:end])).split("\n"), ""]
+        after = next((n for n in range(end, len(lines)) if lines[n].strip()), None)
+        caption = _CAPTION.match(lines[after]) if after is not None else None
         if caption:
-            name = attributes(caption.group(2), self.fail)["id"]
-            self.figure("tbl", name, caption.group(1), body)
-            return after + 1 - at
-        if after < len(lines) and (plain := re.match(r"^:\s+(\S.*)$", lines[after])):
-            self.figure("tbl", "", plain.group(1), body)
-            return after + 1 - at
+            self.figure("tbl", self.attributes(caption[2]).get("id", ""), caption[1], body)
+            return after + 1 - start
         self.out += ["", *body]
-        return end - at
+        return end - start
 
-    def _div(self, match: re.Match[str], lines: list[str], at: int) -> int:
-        info = match.group(2)
+    def _div(self, match: re.Match[str], lines: list[str], start: int) -> int:
+        info = match[2]
         if not info:
             if not self.open:
                 self.fail("':::' closes a div that was never opened")
             div = self.open.pop()
             self.out += ["", *([div["inner"]] if div.get("inner") else []), div["fence"], ""]
             return 1
-        text = info if info.startswith("{") else f"{{.{info}}}"
-        options = attributes(text, self.fail)
+        options = self.attributes(info if info.startswith("{") else f"{{.{info}}}")
         kind, colons = options.pop("class", ""), ":" * max(4, 24 - 2 * len(self.open))
         if kind.startswith("callout-") and kind[8:] in CALLOUTS:
-            return self._callout(kind[8:], options, colons, lines, at)
+            return self._callout(kind[8:], options, colons, lines, start)
+        div = {"kind": kind, "fence": colons}
         if kind == "panel-tabset":
             options.pop("group", None)
-            self.open.append({"kind": "tabs", "fence": colons, "level": 6, "inner": ""})
-            self.out += ["", f"{colons}{{tab-set}}", ""]
+            self.refuse(options, "tabset options")
+            div |= {"level": 6, "inner": ""}
+            opening = f"{colons}{{tab-set}}"
         elif kind in ("column-margin", "aside") and not options:
-            self.open.append({"kind": "margin", "fence": colons})
-            self.out += ["", f"{colons}{{margin}}", ""]
-        elif options.pop("id", "") == "refs" and not kind and not options:
-            self.open.append({"kind": "refs", "fence": ""})
-            self.out += ["", references.LIST, ""]
+            opening = f"{colons}{{margin}}"
+        elif options == {"id": "refs"} and not kind:
+            div, opening = {"kind": "refs", "fence": ""}, references.LIST
         else:
             self.fail(f"unknown construct: div {info!r}")
-        if kind == "panel-tabset" and options:
-            self.fail(f"unknown construct: tabset options {sorted(options)}")
+        self.open.append(div)
+        self.out += ["", opening, ""]
         return 1
 
     def _callout(
-        self, kind: str, options: dict[str, str], colons: str, lines: list[str], at: int
+        self, kind: str, options: dict[str, str], colons: str, lines: list[str], start: int
     ) -> int:
         title, taken = options.pop("title", ""), 1
         collapse = options.pop("collapse", "")
         options.pop("icon", ""), options.pop("appearance", "")
-        if options:
-            self.fail(f"unknown construct: callout options {sorted(options)}")
-        while not title and at + taken < len(lines) and not lines[at + taken].strip():
-            taken += 1
-        first = lines[at + taken] if at + taken < len(lines) else ""
-        if not title and (heading := _HEADING.match(first)):
-            title, taken = heading.group(2), taken + 1
+        self.refuse(options, "callout options")
+        if not title:
+            first = next((n for n in range(start + 1, len(lines)) if lines[n].strip()), len(lines))
+            heading = _HEADING.match(lines[first]) if first < len(lines) else None
+            title, taken = (heading[2], first + 1 - start) if heading else ("", first - start)
         title = self.text(title or kind.capitalize())
         self.open.append({"kind": "callout", "fence": colons})
         if collapse:
@@ -288,9 +241,16 @@ class Blocks:
 
     def _tab(self, words: str, level: int) -> None:
         tabs = self.open[-1]
-        tabs["level"] = level
-        inner = ":" * (len(tabs["fence"]) - 1)
-        if tabs["inner"]:
-            self.out += ["", inner]
+        closing, inner = tabs["inner"], ":" * (len(tabs["fence"]) - 1)
+        tabs |= {"level": level, "inner": inner}
+        self.out += ["", closing] if closing else []
         self.out += ["", f"{inner}{{tab-item}} {self.text(words)}", ""]
-        tabs["inner"] = inner
+
+    _KINDS = (  # the first that fits
+        (r"^(\s*)(`{3,}|~{3,})\s*(.*?)\s*$", _fence),
+        (r"^(:{3,})\s*(.*?)\s*:*\s*$", _div),
+        (_HEADING, _title),
+        (r"^\$\$", _equation),
+        (r"^!\[(.*)\]\(([^()\s]+)\)(\{[^}]*\})?\s*$", _picture),
+        (r"^\|.*\|\s*$", _table),
+    )

@@ -32,23 +32,10 @@ class Book:
     root: Path
     title: str
     author: str
-    description: str
+    fold: bool | str  # its setting of ``code-fold``
     preface: Path
     chapters: tuple[Chapter, ...]
     bibliography: tuple[Path, ...]
-
-    def chapter(self, name: str) -> Chapter:
-        """Return the chapter of that name.
-
-        Raises
-        ------
-        MeznetError
-            If the book has no such chapter.
-        """
-        for chapter in self.chapters:
-            if chapter.name == name:
-                return chapter
-        raise MeznetError(f"the book has no chapter {name!r}")
 
 
 def _flat(entries: list) -> list[str]:
@@ -100,6 +87,7 @@ def read(root: str | Path) -> Book:
     book = settings.get("book")
     if not book or not book.get("chapters"):
         raise MeznetError("_quarto.yml lists no chapters under 'book'")
+    html = (settings.get("format") or {}).get("html")
     main = _flat(book["chapters"])
     files = [root / name for name in [*main, *_flat(book.get("appendices") or [])]]
     bibliography = settings.get("bibliography") or []
@@ -122,7 +110,7 @@ def read(root: str | Path) -> Book:
         root=root,
         title=str(book.get("title", root.name)),
         author=str(book.get("author", "")),
-        description=str(book.get("description", "")),
+        fold=html.get("code-fold", False) if isinstance(html, dict) else False,
         preface=files[0],
         chapters=chapters,
         bibliography=bibliography,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import html
 import posixpath
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import NoReturn
 
-from meznet_helpers.site import references
+from meznet_helpers.site.references import WORDS, Label, TranslationError, relative
 
 _TOKENS = re.compile(
     r"""(?P<escape>\\[^\w\s])
@@ -32,6 +31,12 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_PENDING = re.compile("\0@(.*?)\0(.*?)\0")  # a reference and its cell, until labels are known
+_ATTRIBUTE = re.compile(
+    r"""\#(?P<id>[\w:.-]+)|\.(?P<cls>[\w-]+)|(?P<key>[\w-]+)=(?:"(?P<dq>(?:\\.|[^"])*)"
+    |'(?P<sq>[^']*)'|(?P<raw>[^\s"']+))|(?P<bad>\S+)""",
+    re.VERBOSE,
+)
 _UNKNOWN = {
     "shortcode": "shortcode",
     "role": "role",
@@ -50,140 +55,136 @@ class Inline:
     ----------
     page : str
         Name of the page without its ending, such as ``chapters/01-nets``.
-    labels : dict of str to Label or None
-        Every label of the book; None while the labels are still being collected.
+    number : str or None
+        The chapter's; None for an unnumbered page.
     keys : set of str
         Keys of the bibliography.
-    prefix : str
-        What stands before each citation key, so that every page has its own list.
     """
 
-    def __init__(
-        self, page: str, labels: dict[str, references.Label] | None, keys: set[str], prefix: str
-    ) -> None:
-        """Keep what references resolve to."""
-        self.page, self.labels, self.keys, self.prefix = page, labels, keys, prefix
-        self.cites = False
+    def __init__(self, page: str, number: str | None, keys: set[str]) -> None:
+        """Start before the first cell."""
+        self.page, self.number, self.keys = page, number, keys
+        self.prefix = f"c{number or 0}-"  # of citation keys, so that every page has its own list
+        self.cell, self.cites = "1", False
 
-    def translate(self, text: str, fail: Callable[[str], Any]) -> str:
-        """Return a run of text in MyST's form.
+    def fail(self, problem: str) -> NoReturn:
+        """Raise a TranslationError that names this page and the present cell."""
+        raise TranslationError(self.page, self.cell, problem)
 
-        Parameters
-        ----------
-        text : str
-            Markdown without block constructs.
-        fail : callable
-            Called with a description of a construct that is not known; must raise.
+    def refuse(self, options: dict[str, str], what: str) -> None:
+        """Raise a TranslationError if options are left that nobody took."""
+        if options:
+            self.fail(f"unknown construct: {what} {sorted(options)}")
+
+    def text(self, text: str) -> str:
+        """Return a run of text without block constructs in MyST's form.
+
+        References to figures, tables, equations and sections wait for `resolved`.
 
         Examples
         --------
-        >>> labels = {"fig-a": references.Label("fig-a", "chapters/01-x", "1.1")}
-        >>> Inline("index", labels, set(), "").translate("see @fig-a", print)
+        >>> page = Inline("index", None, {"he2016"})
+        >>> page.text("see [one](chapters/01-x.ipynb) and @he2016")
+        'see <a href="chapters/01-x.html">one</a> and {cite:t}`c0-he2016`'
+        >>> label = Label("fig-a", "chapters/01-x", "1.1")
+        >>> page.resolved(page.text("see @fig-a"), {"fig-a": label})
         'see <a class="crossref" href="chapters/01-x.html#fig-a">Figure 1.1</a>'
         """
-        text = _TOKENS.sub(lambda match: self._token(match, fail), text)
+        text = _TOKENS.sub(self._token, text)
         return re.sub(r"^(\s*)(%|\+\+\+)", r"\1\\\2", text, flags=re.MULTILINE)  # MyST's own marks
 
-    def _token(self, match: re.Match[str], fail: Callable[[str], Any]) -> str:
-        found = match.groupdict()
-        kind = next(k for k in _KINDS if found.get(k) is not None)
-        text = match.group(0)
+    def resolved(self, text: str, labels: dict[str, Label]) -> str:
+        """Return a translated text with its references to the book's labels as links."""
+
+        def link(match: re.Match[str]) -> str:
+            name, self.cell = match.groups()
+            if name not in labels:
+                self.fail(f"unresolved reference @{name}")
+            label = labels[name]
+            path = "" if label.page == self.page else relative(self.page, label.page)
+            return f'<a class="crossref" href="{path}#{name}">{label.text}</a>'
+
+        return _PENDING.sub(link, text)
+
+    def _token(self, match: re.Match[str]) -> str:
+        kind, text = match.lastgroup, match[0]
         if kind in _UNKNOWN:
-            fail(f"unknown construct: {_UNKNOWN[kind]} {text!r}")
-        if kind == "code" and (found["codeattr"] or found["codetext"].startswith("{")):
-            fail(f"unknown construct: code with attributes {text!r}")
+            self.fail(f"unknown construct: {_UNKNOWN[kind]} {text!r}")
+        if kind == "code" and (match["codeattr"] or match["codetext"].startswith("{")):
+            self.fail(f"unknown construct: code with attributes {text!r}")
         if kind == "image":
-            return self._image(found, fail)
+            options = self.attributes(match["imgattr"])
+            alt, size = self.picture(match["src"], match["alt"], options)
+            tail = " ".join(f"{name}={value}" for name, value in size.items())
+            return f"![{alt}]({match['src']})" + (f"{{{tail}}}" if tail else "")
         if kind == "link":
-            if found["linkattr"]:
-                fail(f"unknown construct: link attributes {found['linkattr']!r}")
-            return self._link(self.translate(found["text"], fail), found["target"], fail)
+            if match["linkattr"]:
+                self.fail(f"unknown construct: link attributes {match['linkattr']!r}")
+            return self._link(self.text(match["text"]), match["target"])
         if kind == "bare":
-            return self._bare(found["key"], fail)
-        if kind == "cites":
-            return self._cites(found["keys"], text, fail)
-        return text
+            prefix, dash, _ = match["key"].partition("-")
+            if dash and prefix.lower() in WORDS:
+                return self._crossref(match["key"])
+            return f"{{cite:t}}`{self._cite(match['key'])}`"
+        return self._cites(match["keys"], text) if kind == "cites" else text
 
-    def _image(self, found: dict[str, str], fail: Callable[[str], Any]) -> str:
-        options = attributes(found["imgattr"] or "", fail)
-        alt = options.pop("fig-alt", found["alt"])
-        size = {k: options.pop(k) for k in ("width", "height") if k in options}
-        if options:
-            fail(f"unknown construct: image attributes {found['imgattr']!r}")
-        if found["src"].startswith("attachment:"):
-            fail(f"unknown construct: notebook attachment {found['src']!r}")
-        tail = " ".join(f"{k}={v}" for k, v in size.items())
-        return f"![{alt}]({found['src']})" + (f"{{{tail}}}" if tail else "")
+    def picture(self, source: str, alt: str, options: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """Return a picture's alt text and size; no other option is known."""
+        if source.startswith("attachment:"):
+            self.fail(f"unknown construct: notebook attachment {source!r}")
+        alt = options.pop("fig-alt", alt)
+        size = {name: options.pop(name) for name in ("width", "height") if name in options}
+        self.refuse(options, "image attributes")
+        return alt, size
 
-    def _link(self, text: str, target: str, fail: Callable[[str], Any]) -> str:
+    def _link(self, text: str, target: str) -> str:
         if re.match(r"[a-z]+:", target):
             return f"[{text}]({target})"
         path, _, anchor = target.partition("#")
         stem, ending = posixpath.splitext(path)
         if path and ending not in (".ipynb", ".qmd"):
-            fail(f"link to {target!r}, which is no page of the book (.ipynb or .qmd)")
+            self.fail(f"link to {target!r}, which is no page of the book (.ipynb or .qmd)")
         address = (f"{stem}.html" if path else "") + (f"#{anchor}" if anchor else "")
         return f'<a href="{html.escape(address)}">{text}</a>'
 
-    def _bare(self, key: str, fail: Callable[[str], Any]) -> str:
-        if key.partition("-")[0].lower() in references.WORDS and "-" in key:
-            return self._crossref(key, fail)
-        self._known(key, fail)
-        return f"{{cite:t}}`{self.prefix}{key}`"
+    def _crossref(self, name: str) -> str:
+        return f"\0@{name}\0{self.cell}\0"
 
-    def _crossref(self, key: str, fail: Callable[[str], Any]) -> str:
-        if self.labels is None:
-            return key
-        label = self.labels.get(key)
-        if label is None:
-            fail(f"unresolved reference @{key}")
-        page = "" if label.page == self.page else references.relative(self.page, label.page)
-        return f'<a class="crossref" href="{page}#{label.name}">{label.text}</a>'
-
-    def _cites(self, inner: str, text: str, fail: Callable[[str], Any]) -> str:
+    def _cites(self, inner: str, text: str) -> str:
         keys = [part.strip() for part in inner.split(";")]
         if any(not re.fullmatch(r"@[A-Za-z][\w:-]*", key) for key in keys):
-            fail(f"unknown construct: citation with more than keys {text!r}")
+            self.fail(f"unknown construct: citation with more than keys {text!r}")
         keys = [key[1:] for key in keys]
-        if all(key.partition("-")[0] in references.WORDS for key in keys):
-            return ", ".join(self._crossref(key, fail) for key in keys)
-        for key in keys:
-            self._known(key, fail)
-        return f"{{cite:p}}`{','.join(self.prefix + key for key in keys)}`"
+        if all(key.partition("-")[0] in WORDS for key in keys):
+            return ", ".join(map(self._crossref, keys))
+        return f"{{cite:p}}`{','.join(map(self._cite, keys))}`"
 
-    def _known(self, key: str, fail: Callable[[str], Any]) -> None:
+    def _cite(self, key: str) -> str:
         if key not in self.keys:
-            fail(f"unresolved citation @{key}: the bibliography has no such key")
+            self.fail(f"unresolved citation @{key}: the bibliography has no such key")
         self.cites = True
+        return self.prefix + key
 
+    def attributes(self, text: str | None) -> dict[str, str]:
+        """Read pandoc attributes, ``{#id .class key="value"}``, into a dictionary.
 
-_PARTS = {"ticks", "codetext", "codeattr", "alt", "src", "imgattr", "text", "target", "linkattr"}
-_PARTS |= {"keys", "key", "spanattr"}
-_KINDS = tuple(name for name in _TOKENS.groupindex if name not in _PARTS)
+        The id is under ``id`` and the classes, joined by blanks, under ``class``.
 
-
-def attributes(text: str, fail: Callable[[str], Any]) -> dict[str, str]:
-    """Read pandoc attributes, ``{#id .class key="value"}``, into a dictionary.
-
-    The id is under ``id`` and the classes, joined by blanks, under ``class``.
-
-    Examples
-    --------
-    >>> attributes('{#fig-a .wide width=50%}', print)
-    {'id': 'fig-a', 'class': 'wide', 'width': '50%'}
-    """
-    inner = text.strip().removeprefix("{").removesuffix("}")
-    options: dict[str, str] = {}
-    pattern = r"""\#(?P<id>[\w:.-]+)|\.(?P<cls>[\w-]+)|(?P<key>[\w-]+)=(?:"(?P<dq>(?:\\.|[^"])*)"
-        |'(?P<sq>[^']*)'|(?P<raw>[^\s"']+))|(?P<bad>\S+)"""
-    for match in re.finditer(pattern, inner, re.VERBOSE):
-        if match["id"]:
-            options["id"] = match["id"]
-        elif match["cls"]:
-            options["class"] = f"{options.get('class', '')} {match['cls']}".strip()
-        elif match["key"]:
-            value = next(v for v in (match["dq"], match["sq"], match["raw"]) if v is not None)
-            options[match["key"]] = value.replace('\\"', '"')
-        else:
-            fail(f"unknown construct: attribute {match['bad']!r} in {text!r}")
-    return options
+        Examples
+        --------
+        >>> Inline("index", None, set()).attributes('{#fig-a .wide width=50%}')
+        {'id': 'fig-a', 'class': 'wide', 'width': '50%'}
+        """
+        options: dict[str, str] = {}
+        inner = (text or "").strip().removeprefix("{").removesuffix("}")
+        for match in _ATTRIBUTE.finditer(inner):
+            if match["id"]:
+                options["id"] = match["id"]
+            elif match["cls"]:
+                options["class"] = f"{options.get('class', '')} {match['cls']}".strip()
+            elif match["bad"]:
+                self.fail(f"unknown construct: attribute {match['bad']!r} in {text!r}")
+            else:
+                value = match["dq"] or match["sq"] or match["raw"] or ""
+                options[match["key"]] = value.replace('\\"', '"')
+        return options

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.site.book import Book
 from meznet_helpers.site.references import bibliography_keys
-from meznet_helpers.site.translate import Translator
+from meznet_helpers.site.translate import Page, resolve
 
 _STATIC = ("tables.css", "book.css", "book.js")
 _SETTINGS: dict[str, Any] = {
@@ -64,13 +64,6 @@ def version() -> str:
     return version("sphinx")
 
 
-def _fold(book: Book) -> bool | str:
-    """Return the book's own setting of ``code-fold``."""
-    settings = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
-    html = (settings.get("format") or {}).get("html") or {}
-    return html.get("code-fold", False) if isinstance(html, dict) else False
-
-
 def copy_extras(book: Book, staging: Path) -> None:
     """Copy what lies beside the chapters, pictures for example, but no notebooks."""
     for folder in {chapter.path.parent for chapter in book.chapters}:
@@ -82,22 +75,16 @@ def copy_extras(book: Book, staging: Path) -> None:
                 shutil.copyfile(path, staging / inside)
 
 
-def page_name(book: Book, path: Path) -> str:
-    """Return the name of a page: its path in the book without the ending."""
-    return path.relative_to(book.root).with_suffix("").as_posix()
-
-
 def _preface(text: str, names: list[str]) -> str:
     tree = ["```{toctree}", ":hidden:", "", "Preface <self>", *names, "```", ""]
     return text + "\n" + "\n".join(tree)
 
 
-def _with_link(text: str, notebook: str) -> str:
+def _with_link(text: str, page: str) -> str:
     """Put the link to the notebook under the title."""
-    link = f'<p class="notebook-link"><a href="{notebook}" download>Notebook of this page</a></p>'
-    lines = text.split("\n")
-    at = next(n for n, line in enumerate(lines) if line.startswith("# "))
-    return "\n".join([*lines[: at + 1], "", link, "", *lines[at + 1 :]])
+    address = f"{posixpath.basename(page)}.ipynb"
+    link = f'<p class="notebook-link"><a href="{address}" download>Notebook of this page</a></p>'
+    return re.sub(r"^# .*", lambda title: f"{title[0]}\n\n{link}\n", text, count=1, flags=re.M)
 
 
 def translate(book: Book, notebooks: dict[str, Any], staging: Path) -> dict[str, str]:
@@ -122,13 +109,16 @@ def translate(book: Book, notebooks: dict[str, Any], staging: Path) -> dict[str,
     TranslationError
         On a construct that the translator does not know, and on an unresolved reference.
     """
-    translator = Translator(staging, bibliography_keys(book.bibliography), fold=_fold(book))
-    named = {page_name(book, c.path): (c.number, notebooks[c.name]) for c in book.chapters}
-    pages = translator.book(book.preface.read_text(encoding="utf-8"), named)
-    texts = {"index": _preface(pages[0].text, list(named))}
-    for page in pages[1:]:
-        texts[page.name] = _with_link(page.text, f"{Path(page.name).name}.ipynb")
-    return texts
+    keys = bibliography_keys(book.bibliography)
+    pages = [Page("index", None, keys, staging).prose(book.preface.read_text(encoding="utf-8"))]
+    for chapter in book.chapters:
+        name = chapter.path.relative_to(book.root).with_suffix("").as_posix()
+        page = Page(name, chapter.number, keys, staging, book.fold)
+        pages.append(page.notebook(notebooks[chapter.name]))
+    resolve(pages)
+    names = [page.page for page in pages[1:]]
+    texts = {"index": _preface(pages[0].myst, names)}
+    return texts | {page.page: _with_link(page.myst, page.page) for page in pages[1:]}
 
 
 def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from meznet_helpers.site import outputs
 from meznet_helpers.site.references import Label, Numbering, TranslationError
 from meznet_helpers.site.sphinx_ext import mathml
-from meznet_helpers.site.translate import Translator
+from meznet_helpers.site.translate import Page, resolve
 
 LABELS = {
     "fig-a": Label("fig-a", "chapters/01-x", "1.1"),
@@ -21,16 +21,16 @@ LABELS = {
 }
 
 
-def page(tmp_path: Path, *cells: object, labels: dict | None = None) -> str:
+def page(tmp_path: Path, *cells: object) -> str:
     """Translate markdown texts and code cells as one chapter and return its MyST text."""
     made = [nbformat.v4.new_markdown_cell("# Title", id="c0")]
     for number, cell in enumerate(cells, start=1):
         made.append(nbformat.v4.new_markdown_cell(cell) if isinstance(cell, str) else cell)
         made[-1]["id"] = f"c{number}"
-    translator = Translator(tmp_path, {"he2016", "wilson1927"})
-    translator.labels = LABELS if labels is None else labels
-    notebook = nbformat.v4.new_notebook(cells=made)
-    return translator.notebook(notebook, "chapters/01-x", "1").text
+    made = Page("chapters/01-x", "1", {"he2016", "wilson1927"}, tmp_path).notebook(
+        nbformat.v4.new_notebook(cells=made)
+    )
+    return made.resolved(made.myst, LABELS)
 
 
 def code(source: str, *shown: object) -> object:
@@ -193,20 +193,17 @@ def test_book_numbers_and_duplicates(tmp_path: Path) -> None:
     """Labels are numbered by chapter, and one label means one thing."""
     source = "# T\n\n## S {#sec-s}\n\n| a |\n|---|\n| 1 |\n\n: C {#tbl-t}\n\n@sec-s @tbl-t"
     other = source.replace("sec-s", "sec-r").replace("tbl-t", "tbl-r")
-    books = []
-    for text in (source, other):
-        cells = [nbformat.v4.new_markdown_cell(text)]
-        books.append(nbformat.v4.new_notebook(cells=cells))
-    preface = "# P {.unnumbered}\n\n@tbl-r"
-    pages = Translator(tmp_path).book(
-        preface, {"chapters/1": ("1", books[0]), "chapters/a": ("A", books[1])}
-    )
-    assert "chapters/a.html#tbl-r" in pages[0].text and "Table A.1" in pages[0].text
-    assert "Section A.1" in pages[2].text
+
+    def made(name: str, number: str | None, text: str) -> Page:
+        return Page(name, number, set(), tmp_path).prose(text)
+
+    preface = made("index", None, "# P {.unnumbered}\n\n@tbl-r")
+    chapters = made("chapters/1", "1", source), made("chapters/a", "A", other)
+    resolve([preface, *chapters])
+    assert "chapters/a.html#tbl-r" in preface.myst and "Table A.1" in preface.myst
+    assert "Section A.1" in chapters[1].myst
     with pytest.raises(TranslationError, match="also defined in chapters/1"):
-        Translator(tmp_path).book(
-            preface, {"chapters/1": ("1", books[0]), "chapters/2": ("2", books[0])}
-        )
+        resolve([made("chapters/1", "1", source), made("chapters/2", "2", source)])
 
 
 def test_list_of_references(tmp_path: Path) -> None:
@@ -216,25 +213,24 @@ def test_list_of_references(tmp_path: Path) -> None:
         ("own", "## Sources {.unnumbered}\n\n::: {#refs}\n:::\n\nLast."),
         ("end", "Last."),
     ):
-        cells = [nbformat.v4.new_markdown_cell(f"# T\n\nSee [@he2016].\n\n{end}")]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        texts[name] = Translator(tmp_path, {"he2016"}).notebook(notebook, "chapters/1", 1).text
+        source = f"# T\n\nSee [@he2016].\n\n{end}"
+        texts[name] = Page("chapters/1", "1", {"he2016"}, tmp_path).prose(source).myst
     assert re.search(r"## Sources\n+```\{bibliography\}\n[^`]*```\n+Last\.", texts["own"])
     assert re.search(r"Last\.\n+## References\n+```\{bibliography\}\n", texts["end"])
     assert texts["own"].count("bibliography") == 1 and "## References" not in texts["own"]
-    cells = [nbformat.v4.new_markdown_cell("# T\n\n::: {#refs}\n:::")]
-    page = Translator(tmp_path).notebook(nbformat.v4.new_notebook(cells=cells), "chapters/1", 1)
-    assert "{bibliography}" not in page.text  # nothing is cited
+    page = Page("chapters/1", "1", set(), tmp_path).prose("# T\n\n::: {#refs}\n:::")
+    assert "{bibliography}" not in page.myst  # nothing is cited
 
 
 def test_front_matter(tmp_path: Path) -> None:
     """The title may stand in front matter, whose keys are known or refused."""
     cell = nbformat.v4.new_raw_cell("---\ntitle: Two\n---")
     notebook = SimpleNamespace(cells=[cell])
-    assert Translator(tmp_path).notebook(notebook, "chapters/02", 2).text.startswith("# 2 Two")
+    page = Page("chapters/02", "2", set(), tmp_path)
+    assert page.notebook(notebook).myst.startswith("# 2 Two")
     cell.source = "---\ntitle: Two\ncode-fold: true\n---"
     with pytest.raises(TranslationError, match="front matter"):
-        Translator(tmp_path).notebook(notebook, "chapters/02", 2)
+        Page("chapters/02", "2", set(), tmp_path).notebook(notebook)
 
 
 def test_numbering() -> None:
