@@ -38,21 +38,39 @@ class Blocks(Inline):
     def __init__(self, page: str, number: str | None, keys: set[str]) -> None:
         """Start an empty page."""
         super().__init__(page, number, keys)
-        self.numbering = references.Numbering(number)
+        self.sections: list[int] = []
+        self.counts = dict.fromkeys(references.WORDS, 0)
         self.labels: dict[str, references.Label] = {}
         self.out: list[str] = []
         self.open: list[dict[str, Any]] = []
         self.title = ""
 
-    def label(self, name: str, kind: str, number: str | None = None) -> str:
-        """Note a label that is defined here and return its number."""
+    def label(self, name: str, kind: str, number: str = "") -> str:
+        """Note a label that is defined here and return its number: the next, such as ``1.2``."""
         if not re.fullmatch(rf"{kind}-[\w-]+", name):
             self.fail(f"label {name!r} should look like {kind}-name")
         if name in self.labels:
             self.fail(f"label {name!r} is defined twice")
-        number = self.numbering.item(kind) if number is None else number
+        self.counts[kind] += 1
+        number = number or ".".join(filter(None, (self.number, str(self.counts[kind]))))
         self.labels[name] = references.Label(name, self.page, number)
         return number
+
+    def section(self, level: int) -> str:
+        """Return the number of the next heading of a level (1 is the title); empty if none.
+
+        Examples
+        --------
+        >>> page = Blocks("chapters/03-nets", "3", set())
+        >>> [page.section(level) for level in (1, 2, 3, 3, 2, 3)]
+        ['3', '3.1', '3.1.1', '3.1.2', '3.2', '3.2.1']
+        """
+        if not self.number:
+            return ""
+        self.sections = (self.sections + [0] * level)[: level - 1]
+        if self.sections:
+            self.sections[-1] += 1
+        return ".".join(map(str, (self.number, *self.sections)))
 
     def figure(self, kind: str, name: str, caption: str, body: list[str]) -> None:
         """Write a figure or table with its caption; a name gives it a number and an anchor."""
@@ -128,7 +146,7 @@ class Blocks(Inline):
 
     def heading(self, level: int, words: str, name: str = "", unnumbered: bool = False) -> None:
         """Write a heading, numbered unless told otherwise; level 1 is the page's title."""
-        number = "" if unnumbered else self.numbering.heading(level)
+        number = "" if unnumbered else self.section(level)
         if level == 1:
             if self.title:
                 self.fail(f"second title {words!r}: a page has one heading of level 1")

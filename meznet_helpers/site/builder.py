@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -117,51 +118,47 @@ def _run_all(
     """Execute the chapters that need it, some at a time, and return all in order."""
     assets_hash = freshness.assets(book.root, cache / "assets.json")
     # Not in the threads: Python 3.11 can't parse in two at a time.
-    keys = [
-        freshness.key(chapter.path, book.root, assets_hash=assets_hash) for chapter in book.chapters
-    ]
-    found = {
-        chapter.name: None if force else _kept(chapter.name, key, cache)
-        for chapter, key in zip(book.chapters, keys, strict=True)
+    keys = {
+        chapter.name: freshness.key(chapter.path, book.root, assets_hash=assets_hash)
+        for chapter in book.chapters
     }
-    stale = [(each, key) for each, key in zip(book.chapters, keys, strict=True)
-             if found[each.name] is None]  # fmt: skip
+    done = {name: None if force else _kept(name, key, cache) for name, key in keys.items()}
+    stale = [chapter for chapter in book.chapters if done[chapter.name] is None]
     # Kernels with more threads than there are cores wait for each other longer than they compute.
     threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(stale))))
     stop = threading.Event()
 
-    def run(chapter: books.Chapter, key: str) -> tuple[ChapterRun, Any]:
+    def run(chapter: books.Chapter) -> tuple[ChapterRun, Any]:
         log = cache / chapter.name / "kernel.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        done = execute.execute(chapter.path, root=book.root, log=log, stop=stop, threads=threads)
-        return keep(done, chapter.name, key, cache), done.notebook
+        copy = execute.execute(chapter.path, root=book.root, log=log, stop=stop, threads=threads)
+        return keep(copy, chapter.name, keys[chapter.name], cache), copy.notebook
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        waiting = {pool.submit(run, *each): each[0].name for each in stale}
+        waiting = {pool.submit(run, chapter): chapter.name for chapter in stale}
         try:
             for future in concurrent.futures.as_completed(waiting):
-                found[waiting[future]] = future.result()
+                done[waiting[future]] = future.result()
         except BaseException:  # also when the user interrupts: no kernel outlives the build
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    done = list(found.values())
-    runs = [run for run, _ in done]
-    return runs, {run.name: notebook for run, notebook in done}
+    runs = [run for run, _ in done.values()]
+    return runs, {name: notebook for name, (_, notebook) in done.items()}
 
 
 def _render_key(book: books.Book, cache: Path, renderer: str, version: str) -> str:
     """Return a hash over everything the pages depend on once the chapters have run."""
-    folder = Path(__file__).parent
-    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
-    files += [book.root / "_quarto.yml", book.preface, *book.bibliography]
+    files = [*sorted(Path(__file__).parent.iterdir()), book.root / "_quarto.yml", book.preface]
+    files += book.bibliography
     for chapter in book.chapters:
         files += [chapter.path, cache / chapter.name / "executed.ipynb"]
-        files += sorted(p for p in chapter.path.parent.rglob("*") if p.is_file())
-    files = [path for path in files if ".ipynb_checkpoints" not in path.parts]
+        files += sorted(chapter.path.parent.rglob("*"))
     digest = hashlib.sha256(f"{renderer} {version}".encode())
     for path in files:
-        digest.update(f"\n{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+        if path.is_file() and ".ipynb_checkpoints" not in path.parts:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"\n{path.name} {content}".encode())
     return digest.hexdigest()
 
 
@@ -179,12 +176,9 @@ def _choose(renderer: str) -> tuple[str, str]:
     """Return the renderer's name and version."""
     if renderer not in RENDERERS:
         raise MeznetError(f"renderer {renderer!r}: choose one of {', '.join(RENDERERS)}")
-    found = render_quarto.find() if renderer in ("auto", "quarto") else None
-    if renderer == "quarto" and found is None:
-        raise MeznetError("Quarto was not found: put it on PATH or name it in MEZNET_QUARTO")
-    if found is not None:
-        return "quarto", render_quarto.version(found)
-    return "sphinx", render_sphinx.version()
+    if renderer == "quarto" or (renderer == "auto" and render_quarto.find()):
+        return "quarto", render_quarto.version()
+    return "sphinx", importlib.metadata.version("sphinx")
 
 
 def _replace(new: Path, site: Path) -> None:
@@ -240,28 +234,25 @@ def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs
     runs, notebooks = _run_all(book, cache, force, jobs)
     executed_at = time.perf_counter()
     key = _render_key(book, cache, name, version)
-    old = _previous(site)
-    same = not force and old.get("render_key") == key
+    same = not force and _previous(site).get("render_key") == key
+    where = site if same else cache / "new"
     if not same:
-        new = cache / "new"
         for notebook in notebooks.values():
             tidy.notebook(notebook)
         module = render_quarto if name == "quarto" else render_sphinx
         if name == "quarto":  # a construct that Sphinx would refuse is refused here as well
             render_sphinx.translate(book, notebooks, cache / "translated")
-        module.render(book, notebooks, cache / "project", new)
+        module.render(book, notebooks, cache / "project", where)
         for chapter in book.chapters:
-            shutil.copyfile(chapter.path, new / chapter.path.relative_to(book.root))
-        check.check(new, book)
-    rendered_at = time.perf_counter()
-    where = new if not same else site
+            shutil.copyfile(chapter.path, where / chapter.path.relative_to(book.root))
+        check.check(where, book)
     done = Build(
         site=site,
         renderer=name,
         renderer_version=version,
         rendered=not same,
         execute_seconds=round(executed_at - started, 2),
-        render_seconds=round(rendered_at - executed_at, 2),
+        render_seconds=round(time.perf_counter() - executed_at, 2),
         chapters=tuple(runs),
         pages=tuple(check.page_names(where)),
         render_key=key,
@@ -270,5 +261,5 @@ def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs
     text = json.dumps(summary, indent=2) + "\n"
     (where / "build.json").write_text(text, encoding="utf-8")
     if not same:
-        _replace(new, site)
+        _replace(where, site)
     return done

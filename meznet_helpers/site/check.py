@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -73,100 +74,87 @@ def _other_host(address: str) -> bool:
     return bool(re.match(r"\s*(?:https?:)?//", address, flags=re.IGNORECASE))
 
 
-def _loads(page: _Page) -> list[str]:
-    """Return what a page loads from other hosts."""
-    found = []
-    for element in page.tree.iter():
-        if not isinstance(element.tag, str):
-            continue
+def _loads(page: _Page) -> Iterator[str]:
+    """Give what a page loads from other hosts."""
+    for element in page.tree.iter("*"):
         for name in _LOADED.get(element.tag, ()):
             value = element.get(name, "")
             if value and any(_other_host(part) for part in value.split(",")):
-                found.append(f"<{element.tag}> loads {value.strip()} from another host")
+                yield f"<{element.tag}> loads {value.strip()} from another host"
         rels = set(element.get("rel", "").lower().split())
         if element.tag == "link" and rels & _FETCHED_RELS and _other_host(element.get("href", "")):
-            found.append(f"<link> loads {element.get('href')} from another host")
-        styles = element.get("style", "")
-        if element.tag == "style":
-            styles += element.text or ""
-        for match in _CSS_URL.finditer(styles):
-            found.append(f"style loads {match[1] or match[2]} from another host")
+            yield f"<link> loads {element.get('href')} from another host"
+        text = element.text or ""
+        for address in _styled(element.get("style", "") + text * (element.tag == "style")):
+            yield f"style loads {address} from another host"
         if element.tag == "script" and element.get("type", "") in ("", "module", "text/javascript"):
-            for address in _JS_IMPORT.findall(element.text or ""):
-                found.append(f"<script> loads {address} from another host")
-    return found
+            for address in _JS_IMPORT.findall(text):
+                yield f"<script> loads {address} from another host"
 
 
-def _pictures(page: _Page) -> list[str]:
-    """Return the pictures of a page that say nothing to who cannot see them."""
-    found = []
+def _styled(css: str) -> list[str]:
+    """Return the addresses on other hosts in a style sheet."""
+    return [match[1] or match[2] for match in _CSS_URL.finditer(css)]
+
+
+def _pictures(page: _Page) -> Iterator[str]:
+    """Give the pictures of a page that say nothing to who cannot see them."""
     for image in page.tree.iter("img"):
         source = image.get("src", "")
         name = source if len(source) < 80 else f"{source[:40]}..."
-        if not (image.get("alt") or "").strip():
-            decorative = image.get("aria-hidden") == "true" or image.get("role") == "presentation"
-            if not decorative:
-                found.append(f"picture {name} has no alt text")
-    return found
+        decorative = image.get("aria-hidden") == "true" or image.get("role") == "presentation"
+        if not decorative and not (image.get("alt") or "").strip():
+            yield f"picture {name} has no alt text"
 
 
-def _links(page: _Page, pages: dict[str, _Page], site: Path) -> list[str]:
-    """Return the links of a page into this site that lead nowhere."""
-    found = []
-    folder = posixpath.dirname(page.name)
+def _links(page: _Page, pages: dict[str, _Page], site: Path) -> Iterator[str]:
+    """Give the links of a page into this site that lead nowhere."""
     for element in page.tree.iter("a", "link", "script", "img", "source"):
         address = element.get("href") or element.get("src") or ""
         parts = urlsplit(address)
         if not address or parts.scheme or parts.netloc:
             continue
-        path = unquote(parts.path)
+        folder, path = posixpath.dirname(page.name), unquote(parts.path)
         target = posixpath.normpath(posixpath.join(folder, path)) if path else page.name
         if (site / target).is_dir():
             target = posixpath.join(target, "index.html")
-        if target.startswith("..") or not (site / target).is_file():
-            found.append(f"dead link {address}")
-            continue
         anchor = unquote(parts.fragment)
-        if element.tag == "a" and anchor and target in pages and anchor not in pages[target].ids:
-            found.append(f"dead anchor {address}")
-    return found
+        if target.startswith("..") or not (site / target).is_file():
+            yield f"dead link {address}"
+        elif element.tag == "a" and anchor and target in pages and anchor not in pages[target].ids:
+            yield f"dead anchor {address}"
 
 
-def _text(page: _Page) -> list[str]:
-    """Return markers in a page's text that a renderer should have resolved."""
-    found = []
+def _text(page: _Page) -> Iterator[str]:
+    """Give markers in a page's text that a renderer should have resolved."""
     for text in page.tree.xpath("//body//text()[not(ancestor::script or ancestor::style)]"):
         inside = {e.tag for e in text.getparent().iterancestors()} | {text.getparent().tag}
         for pattern, words in _RAW:
-            if inside & {"code", "pre"} and words not in ("cell option line",):
+            if inside & {"code", "pre"} and words != "cell option line":
                 continue
             if match := pattern.search(str(text)):
                 shown = " ".join(str(text)[match.start() : match.start() + 60].split())
-                found.append(f"{words} {shown!r}")
+                yield f"{words} {shown!r}"
     for element in page.tree.xpath("//*[contains(@class, 'quarto-unresolved-ref')]"):
-        found.append(f"unresolved reference {element.text_content().strip()!r}")
-    return found
+        yield f"unresolved reference {element.text_content().strip()!r}"
 
 
-def _empty(page: _Page) -> list[str]:
-    """Return a finding if a chapter's page has hardly any words."""
-    main = page.tree.xpath("//main | //article") or [page.tree]
-    prose = [p.text_content().strip() for p in main[0].iter("p")]
-    return [] if any(len(text) > 20 for text in prose) else ["the page has no prose"]
-
-
-def _references(page: _Page) -> list[str]:
-    """Return a finding for a list of references without entries, and for citations elsewhere."""
-    found = []
+def _references(page: _Page) -> Iterator[str]:
+    """Give lists of references without entries, and citations that lead elsewhere."""
     for refs in page.tree.xpath("//*[@id='refs']"):
         hidden = re.search(r"display:\s*none", refs.get("style", ""))
         if hidden or not refs.text_content().strip():
-            found.append("the list of references is empty")
+            yield "the list of references is empty"
     for link in page.tree.xpath("//*[contains(@class, 'citation')]//a[@href]"):
         address = urlsplit(link.get("href"))
         if address.path and not address.netloc:  # entries of the list may link to their papers
-            found.append(f"citation leads to another page: {link.get('href')}")
-    return found
+            yield f"citation leads to another page: {link.get('href')}"
+
+
+def _is_empty(page: _Page) -> bool:
+    """Say whether a chapter's page has hardly any words."""
+    main = page.tree.xpath("//main | //article") or [page.tree]
+    return not any(len(p.text_content().strip()) > 20 for p in main[0].iter("p"))
 
 
 def findings(site: str | Path, book: Book) -> list[str]:
@@ -197,16 +185,16 @@ def findings(site: str | Path, book: Book) -> list[str]:
         name = path.relative_to(book.root).with_suffix(".html").as_posix()
         if name not in pages:
             lines.append(f"{name}: the page was not rendered")
-        else:
-            lines += [f"{name}: {words}" for words in _empty(pages[name])]
+        elif _is_empty(pages[name]):
+            lines.append(f"{name}: the page has no prose")
     for page in pages.values():
         looked_at = (_loads(page), _pictures(page), _links(page, pages, site), _text(page))
-        for words in itertools.chain(*looked_at, _references(page)):
-            lines.append(f"{page.name}: {words}")
+        problems = itertools.chain(*looked_at, _references(page))
+        lines += [f"{page.name}: {words}" for words in problems]
     for path in sorted(site.rglob("*.css")):
-        for match in _CSS_URL.finditer(path.read_text(encoding="utf-8", errors="replace")):
-            address = match[1] or match[2]
-            lines.append(f"{path.relative_to(site).as_posix()}: loads {address} from another host")
+        name = path.relative_to(site).as_posix()
+        addresses = _styled(path.read_text(encoding="utf-8", errors="replace"))
+        lines += [f"{name}: loads {address} from another host" for address in addresses]
     return list(dict.fromkeys(lines))
 
 

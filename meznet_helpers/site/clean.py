@@ -42,11 +42,8 @@ def clean(path: str | Path) -> bool:
             cell["outputs"], cell["execution_count"] = [], None
         for name in ("execution", "user_expressions"):
             cell["metadata"].pop(name, None)
-    notebook["metadata"] = {
-        name: value
-        for name, value in notebook["metadata"].items()
-        if name not in ("language_info", "widgets")
-    }
+    for name in ("language_info", "widgets"):
+        notebook["metadata"].pop(name, None)
     if spec := notebook["metadata"].get("kernelspec"):
         spec.pop("path", None)
     after = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

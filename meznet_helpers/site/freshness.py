@@ -8,9 +8,11 @@ import json
 import os
 import platform
 import re
+from itertools import accumulate, chain
 from pathlib import Path
 
 PACKAGE = "meznet_helpers"
+_IMPORTERS = ("import_module", "__import__")
 _MAGIC = re.compile(r"^(\s*)[%!?].*$", flags=re.MULTILINE)
 
 
@@ -22,90 +24,63 @@ def modules(root: str | Path) -> dict[str, Path]:
     folder = Path(root) / PACKAGE
     if not (folder / "__init__.py").is_file():
         folder = Path(__file__).resolve().parents[1]
-    found = {}
+    files = {}
     for path in sorted(folder.rglob("*.py")):
         parts = (PACKAGE, *path.relative_to(folder).with_suffix("").parts)
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
 
 
-class _Imports(ast.NodeVisitor):
-    """Collects the helper modules that a piece of source names, however it does so."""
+def _face(source: str) -> dict[str, str]:
+    """Return what the package itself offers and loads when asked for: dotted name -> module."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_FACE":
+            offered = ast.literal_eval(node.value)
+            return {f"{PACKAGE}.{name}": f"{PACKAGE}.{offered[name]}" for name in offered}
+    return {}
 
-    def __init__(self, package: str, known: set[str]) -> None:
-        self.package, self.known = package, known
-        self.found: set[str] = set()
-        self.aliases = {PACKAGE: PACKAGE}
 
-    def add(self, name: str) -> None:
-        """Note a dotted name's modules: it and the packages above it, whichever exist."""
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1):
-            if (part := ".".join(parts[:end])) in self.known:
-                self.found.add(part)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for name in node.names:
-            self.add(name.name)
-            if name.name.split(".")[0] == PACKAGE and name.asname:
-                self.aliases[name.asname] = name.name
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = node.module or ""
-        if node.level:
-            above = self.package.split(".")[: len(self.package.split(".")) - node.level + 1]
+def _imports(source: str, package: str, known: dict[str, str]) -> set[str]:
+    """Return the helper modules that a module's or a cell's source names, however it does so."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names, beside, aliases = [], set(), {PACKAGE: PACKAGE}
+    for node in nodes:  # imports first, so that attributes of what they name are understood
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+            aliases |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-        self.add(base)
-        for name in node.names:
-            full = f"{base}.{name.name}"
-            if name.name == "*":
-                continue
-            self.add(full)
-            if full in self.known:
-                self.aliases[name.asname or name.name] = full
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        parts, inner = [node.attr], node.value
-        while isinstance(inner, ast.Attribute):
-            parts.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name) and inner.id in self.aliases:
-            self.add(".".join([self.aliases[inner.id], *reversed(parts)]))
-        self.generic_visit(node)
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        if isinstance(node.value, str) and node.value in self.known and "." in node.value:
-            self.add(node.value)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-        if name in ("import_module", "__import__") and node.args:
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            aliases |= {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            parts, inner = [], node
+            while isinstance(inner, ast.Attribute):
+                parts, inner = [inner.attr, *parts], inner.value
+            if isinstance(inner, ast.Name) and inner.id in aliases:
+                names.append(".".join([aliases[inner.id], *parts]))
+        elif isinstance(node, ast.Constant) and node.value in known and "." in node.value:
+            names.append(node.value)
+        elif isinstance(node, ast.Call) and node.args:
             target = node.args[0]
+            if getattr(node.func, "attr", getattr(node.func, "id", "")) not in _IMPORTERS:
+                continue
             if isinstance(target, ast.Constant) and isinstance(target.value, str):
-                relative = target.value.startswith(".")
-                self.add(self.package + target.value if relative else target.value)
-            elif self.package:  # a computed name: any module beside this one may be meant
-                self.found |= {n for n in self.known if n.startswith(self.package + ".")}
-        self.generic_visit(node)
-
-
-def _imports(source: str, package: str, known: set[str]) -> set[str]:
-    """Return the helper modules that a module's or a cell's source names."""
-    visitor = _Imports(package, known)
-    tree = ast.parse(source)
-    for node in ast.walk(tree):  # aliases first, so that their attributes are understood
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            visitor.visit(node)
-    visitor.visit(tree)
-    return visitor.found
+                names.append(f"{package if target.value[:1] == '.' else ''}{target.value}")
+            elif package and "_FACE" not in ast.unparse(target):
+                # a computed name: any module beside this one may be meant
+                beside |= {name for name in known.values() if name.startswith(f"{package}.")}
+    paths = (accumulate(name.split("."), "{}.{}".format) for name in names)
+    return beside | {known[path] for path in chain.from_iterable(paths) if path in known}
 
 
 def reached(notebook: str | Path, root: str | Path) -> dict[str, Path]:
     """Return the helper modules that a notebook reaches, directly or through other modules.
 
     The search reads source only: imports at the top and inside functions, attributes of an
-    imported package, module names in strings, and for ``import_module`` with a computed name
-    every module of the package it stands in.
+    imported package, what the package's own face offers, module names in strings, and for
+    ``import_module`` with a computed name every module of the package it stands in.
 
     Parameters
     ----------
@@ -130,7 +105,7 @@ def reached(notebook: str | Path, root: str | Path) -> dict[str, Path]:
     ['meznet_helpers', 'meznet_helpers.errors']
     """
     files = modules(root)
-    known = set(files)
+    known = {name: name for name in files}
     sources = []
     for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
@@ -139,34 +114,35 @@ def reached(notebook: str | Path, root: str | Path) -> dict[str, Path]:
         if cell["cell_type"] != "raw":
             sources.append(_MAGIC.sub(r"\1pass", source))
     try:
+        known |= _face(files[PACKAGE].read_text(encoding="utf-8"))
         waiting = _imports("\n".join(sources), "", known)
     except SyntaxError:  # the kernel will say so, naming the cell
-        waiting = set(known)
-    found: set[str] = set()
+        waiting = set(files)
+    seen: set[str] = set()
     while waiting:
         name = waiting.pop()
-        found.add(name)
+        seen.add(name)
         path = files[name]
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         try:
-            waiting |= _imports(path.read_text(encoding="utf-8"), package, known) - found
+            waiting |= _imports(path.read_text(encoding="utf-8"), package, known) - seen
         except SyntaxError:  # the kernel will say so
             continue
-    return {name: files[name] for name in sorted(found)}
+    return {name: files[name] for name in sorted(seen)}
 
 
 def _sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def assets(root: str | Path, memory: str | Path | None = None) -> str:
+def assets(root: str | Path, memory: Path) -> str:
     """Return one hash over every file of ``data/``.
 
     Parameters
     ----------
     root : str or Path
         The book's folder.
-    memory : str or Path, optional
+    memory : Path
         JSON file that remembers the hash of a file by its path, size and time, so that a second
         call reads no big file again.
 
@@ -176,9 +152,8 @@ def assets(root: str | Path, memory: str | Path | None = None) -> str:
         Hexadecimal SHA-256.
     """
     folder = Path(root) / "data"
-    memory = Path(memory) if memory else None
     try:
-        seen = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
+        seen = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         seen = {}
     now, lines = {}, []
@@ -191,7 +166,7 @@ def assets(root: str | Path, memory: str | Path | None = None) -> str:
             entry = [facts.st_size, facts.st_mtime_ns, _sha(path.read_bytes())]
         now[name] = entry
         lines.append(f"{name} {entry[2]}")
-    if memory and now != seen:
+    if now != seen:
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(now), encoding="utf-8")
     return _sha("\n".join(lines).encode())

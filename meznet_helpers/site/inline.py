@@ -7,7 +7,7 @@ import posixpath
 import re
 from typing import NoReturn
 
-from meznet_helpers.site.references import WORDS, Label, TranslationError, relative
+from meznet_helpers.site.references import WORDS, Label, TranslationError
 
 _TOKENS = re.compile(
     r"""(?P<escape>\\[^\w\s])
@@ -101,7 +101,9 @@ class Inline:
             if name not in labels:
                 self.fail(f"unresolved reference @{name}")
             label = labels[name]
-            path = "" if label.page == self.page else relative(self.page, label.page)
+            folder = posixpath.dirname(self.page) or "."
+            path = posixpath.relpath(f"{label.page}.html", folder)
+            path = "" if label.page == self.page else path
             return f'<a class="crossref" href="{path}#{name}">{label.text}</a>'
 
         return _PENDING.sub(link, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from functools import partial
 from pathlib import Path
 
 _CDN = re.compile(
@@ -87,22 +88,6 @@ def bundle(script: Path) -> str | None:
     return f"(() => {{\n{''.join(bodies)}{body}\nreturn {{ {exported} }};\n}})();\n"
 
 
-def _modules(text: str, page: Path, bundled: dict[Path, str | None]) -> str:
-    """Turn a page's module scripts into classic ones that run after parsing."""
-
-    def classic(match: re.Match[str]) -> str:
-        script = (page.parent / match[2]).resolve()
-        if not script.is_file():
-            return match[0]
-        if script not in bundled:
-            bundled[script] = bundle(script)
-        if bundled[script] is None:
-            return match[0]
-        return f"{match[1]}{match[2]}{match[3]} defer{match[4]}"
-
-    return _MODULE.sub(classic, text)
-
-
 def prepare(site: str | Path, chapters: set[str]) -> None:
     """Rewrite the pages that Quarto rendered so that they need no server and no other host.
 
@@ -117,12 +102,20 @@ def prepare(site: str | Path, chapters: set[str]) -> None:
     """
     site = Path(site)
     bundled: dict[Path, str | None] = {}
+
+    def classic(match: re.Match[str], page: Path) -> str:
+        """Turn a module script into a classic one that runs after parsing."""
+        script = (page.parent / match[2]).resolve()
+        if script not in bundled:
+            bundled[script] = bundle(script) if script.is_file() else None
+        defer = f"{match[1]}{match[2]}{match[3]} defer{match[4]}"
+        return match[0] if bundled[script] is None else defer
+
     for page in sorted(site.rglob("*.html")):
         if "site_libs" in page.parts:
             continue
-        text = page.read_text(encoding="utf-8")
-        text = _DEFINE.sub("", _CDN.sub("", text))
-        text = _modules(text, page, bundled)
+        text = _DEFINE.sub("", _CDN.sub("", page.read_text(encoding="utf-8")))
+        text = _MODULE.sub(partial(classic, page=page), text)
         text = _SEARCH.sub(r'<script src="\1site_libs/book-offline.js"></script>\n', text, count=1)
         for before, after in _ACCESS:
             text = text.replace(before, after)
@@ -137,8 +130,7 @@ def prepare(site: str | Path, chapters: set[str]) -> None:
             script.write_text(text, encoding="utf-8")
     index = site / "search.json"
     if index.is_file():
-        data = index.read_text(encoding="utf-8")
-        script = f"window.bookSearchIndex = {data};\n"
+        script = f"window.bookSearchIndex = {index.read_text(encoding='utf-8')};\n"
         (site / "search-index.js").write_text(script, encoding="utf-8")
         (site / "site_libs" / "book-offline.js").write_text(_SCRIPT, encoding="utf-8")
     search = site / "site_libs" / "quarto-search" / "quarto-search.js"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import posixpath
 import re
 from pathlib import Path
 
@@ -49,53 +48,6 @@ class Label:
         return f"{WORDS[kind]} {self.number}"
 
 
-class Numbering:
-    """Counts the headings, figures, tables and equations of one page.
-
-    Parameters
-    ----------
-    chapter : str or None
-        The chapter's number or the appendix' letter; None for a page without, such as the preface.
-    """
-
-    def __init__(self, chapter: str | None) -> None:
-        """Start before the first heading."""
-        self.chapter = chapter
-        self.sections: list[int] = []
-        self.counts = dict.fromkeys(WORDS, 0)
-
-    def item(self, kind: str) -> str:
-        """Return the next number of a figure, table or equation, such as ``1.2``."""
-        self.counts[kind] += 1
-        count = str(self.counts[kind])
-        return f"{self.chapter}.{count}" if self.chapter else count
-
-    def heading(self, level: int) -> str:
-        """Return the number of the next heading of a level (1 is the title); empty if none."""
-        if not self.chapter:
-            return ""
-        depth = level - 1
-        self.sections = (self.sections + [0] * depth)[:depth]
-        if depth:
-            self.sections[-1] += 1
-        return ".".join(str(n) for n in (self.chapter, *self.sections))
-
-
 def bibliography_keys(files: tuple[Path, ...]) -> set[str]:
     """Return the keys of the entries of BibTeX files."""
-    keys: set[str] = set()
-    for path in files:
-        text = path.read_text(encoding="utf-8")
-        keys |= set(_ENTRY.findall(text))
-    return keys
-
-
-def relative(page: str, target: str) -> str:
-    """Return the address of a page's HTML as seen from another page.
-
-    Examples
-    --------
-    >>> relative("chapters/01-nets", "index")
-    '../index.html'
-    """
-    return posixpath.relpath(f"{target}.html", posixpath.dirname(page) or ".")
+    return {key for path in files for key in _ENTRY.findall(path.read_text(encoding="utf-8"))}

@@ -15,7 +15,7 @@ import yaml
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.site import offline
 from meznet_helpers.site.book import Book
-from meznet_helpers.site.render_sphinx import copy_extras
+from meznet_helpers.site.render_sphinx import begin
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TROUBLE = re.compile(r"^\s*(?:\[?WARN(?:ING)?\b|\[?ERROR\b)", flags=re.IGNORECASE)
@@ -35,15 +35,25 @@ def find() -> Path | None:
     named = os.environ.get("MEZNET_QUARTO", "")
     if named and not Path(named).is_file():
         raise MeznetError(f"MEZNET_QUARTO names {named}, which does not exist")
-    found = named or shutil.which("quarto")
-    return Path(found) if found else None
+    program = named or shutil.which("quarto")
+    return Path(program) if program else None
 
 
-def version(program: Path) -> str:
-    """Return the version that a Quarto program tells."""
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+def _run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Quarto, which must be there."""
+    program = find()
+    if program is None:
+        raise MeznetError("Quarto was not found: put it on PATH or name it in MEZNET_QUARTO")
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+def version() -> str:
+    """Return the version that Quarto tells."""
+    done = _run("--version")
     if done.returncode:
-        raise MeznetError(f"{program} --version failed: {done.stderr.strip() or 'no message'}")
+        raise MeznetError(f"quarto --version failed: {done.stderr.strip() or 'no message'}")
     return done.stdout.strip()
 
 
@@ -68,16 +78,9 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
     """
     import nbformat
 
-    program = find()
-    if program is None:
-        raise MeznetError("Quarto was not found: put it on PATH or name it in MEZNET_QUARTO")
-    for folder in (staging, target):
-        shutil.rmtree(folder, ignore_errors=True)
-    staging.mkdir(parents=True)
-    copy_extras(book, staging)
+    begin(book, staging, target)
     settings = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
-    shown = {"enabled": False, "warning": True}
-    settings["execute"] = {**(settings.get("execute") or {}), **shown}
+    settings["execute"] = (settings.get("execute") or {}) | {"enabled": False, "warning": True}
     for name in ("pre-render", "post-render"):
         settings["project"].pop(name, None)
     settings["project"]["output-dir"] = "_site"
@@ -93,14 +96,11 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
         path = staging / chapter.path.relative_to(book.root)
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebooks[chapter.name], path)
-    env = {**os.environ, "QUARTO_PYTHON": sys.executable}
-    done = subprocess.run(
-        [program, "render", "."], cwd=staging, capture_output=True, text=True, env=env, check=False
-    )
-    said = _ANSI.sub("", f"{done.stderr}\n{done.stdout}").splitlines()
-    trouble = [line.strip() for line in said if _TROUBLE.match(line)]
+    done = _run("render", ".", cwd=staging, env=os.environ | {"QUARTO_PYTHON": sys.executable})
+    lines = _ANSI.sub("", f"{done.stderr}\n{done.stdout}").splitlines()
+    trouble = [line.strip() for line in lines if _TROUBLE.match(line)]
     if done.returncode or trouble:
-        words = trouble or [line.strip() for line in said if line.strip()] or ["no message"]
+        words = trouble or [line.strip() for line in lines if line.strip()] or ["no message"]
         raise MeznetError(f"Quarto: {words[0]}")
     shutil.move(staging / "_site", target)
     offline.prepare(target, {c.path.relative_to(book.root).as_posix() for c in book.chapters})

@@ -57,15 +57,12 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def version() -> str:
-    """Return Sphinx's version without importing it."""
-    from importlib.metadata import version
-
-    return version("sphinx")
-
-
-def copy_extras(book: Book, staging: Path) -> None:
-    """Copy what lies beside the chapters, pictures for example, but no notebooks."""
+def begin(book: Book, staging: Path, target: Path) -> None:
+    """Empty both folders, and copy what lies beside the chapters to `staging`, but no notebooks."""
+    for folder in (staging, target):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    staging.mkdir()
     for folder in {chapter.path.parent for chapter in book.chapters}:
         for path in folder.rglob("*"):
             inside = path.relative_to(book.root)
@@ -73,11 +70,6 @@ def copy_extras(book: Book, staging: Path) -> None:
             if path.is_file() and path.suffix != ".ipynb" and not hidden:
                 (staging / inside).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, staging / inside)
-
-
-def _preface(text: str, names: list[str]) -> str:
-    tree = ["```{toctree}", ":hidden:", "", "Preface <self>", *names, "```", ""]
-    return text + "\n" + "\n".join(tree)
 
 
 def _with_link(text: str, page: str) -> str:
@@ -116,9 +108,11 @@ def translate(book: Book, notebooks: dict[str, Any], staging: Path) -> dict[str,
         page = Page(name, chapter.number, keys, staging, book.fold)
         pages.append(page.notebook(notebooks[chapter.name]))
     resolve(pages)
-    names = [page.page for page in pages[1:]]
-    texts = {"index": _preface(pages[0].myst, names)}
-    return texts | {page.page: _with_link(page.myst, page.page) for page in pages[1:]}
+    preface, *chapters = pages
+    names = [page.page for page in chapters]
+    tree = ["", "```{toctree}", ":hidden:", "", "Preface <self>", *names, "```", ""]
+    texts = {page.page: _with_link(page.myst, page.page) for page in chapters}
+    return {"index": preface.myst + "\n".join(tree), **texts}
 
 
 def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -> None:
@@ -142,10 +136,7 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
     MeznetError
         If Sphinx fails or warns; the message is its first warning.
     """
-    for folder in (staging, target):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    copy_extras(book, staging)
+    begin(book, staging, target)
     for name, text in translate(book, notebooks, staging).items():
         path = staging / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +150,6 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
         "author": book.author,
         "html_title": book.title,
         "bibtex_bibfiles": [path.name for path in book.bibliography],
-        "exclude_patterns": [],
     }
     for path in book.bibliography:
         shutil.copyfile(path, staging / path.name)
@@ -168,9 +158,9 @@ def render(book: Book, notebooks: dict[str, Any], staging: Path, target: Path) -
     warnings = staging / "warnings.txt"
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-T", "-E", "-d"]
     command += [str(staging / "doctrees"), "-w", str(warnings), str(staging), str(target)]
-    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    env = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    said = warnings.read_text(encoding="utf-8") if warnings.is_file() else ""
-    if done.returncode or said.strip():
-        text = (said.strip() or done.stderr.strip() or "no message").replace(f"{staging}/", "")
+    text = warnings.read_text(encoding="utf-8").strip() if warnings.is_file() else ""
+    if done.returncode or text:
+        text = (text or done.stderr.strip() or "no message").replace(f"{staging}/", "")
         raise MeznetError(f"Sphinx: {text.splitlines()[0]}")

@@ -7,6 +7,18 @@ import re
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from pybtex.plugin import register_plugin
+from pybtex.richtext import Text
+from pybtex.style.formatting.unsrt import Style
+from pybtex.style.labels import BaseLabelStyle
+from pybtex.style.sorting import BaseSortingStyle
+from sphinx.util import logging
+from sphinxcontrib.bibtex.plugin import register_plugin as register_reference_style
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+from meznet_helpers.errors import reason
 
 
 def mathml(formula: str, *, display: bool) -> str:
@@ -34,25 +46,16 @@ def mathml(formula: str, *, display: bool) -> str:
     >>> "<mfrac>" in mathml(r"\\frac{1}{n}", display=False)
     True
     """
-    from docutils.utils.math.latex2mathml import tex2mathml
-
     return re.sub(r">\s+<", "><", tex2mathml(formula, as_block=display))
 
 
 def _visit(display: bool) -> Any:
     def visit(writer: Any, node: Any) -> None:
-        from docutils.utils.math import MathError
-
         try:
             body = mathml(node.astext(), display=display)
         except MathError as error:
-            from sphinx.util import logging
-
-            text = " ".join(str(error).split())
-            logging.getLogger(__name__).warning(
-                "formula %r: %s", node.astext(), text, location=node
-            )
-            body = ""
+            logger, body = logging.getLogger(__name__), ""
+            logger.warning("formula %r: %s", node.astext(), reason(error), location=node)
         writer.body.append(f'<div class="math">{body}</div>' if display else body)
         raise nodes.SkipNode
 
@@ -60,8 +63,6 @@ def _visit(display: bool) -> Any:
 
 
 def _surname(person: Any) -> str:
-    from pybtex.richtext import Text
-
     return str(Text.from_latex(" ".join([*person.prelast_names, *person.last_names])))
 
 
@@ -77,36 +78,27 @@ def _author_year(entry: Any) -> str:
     return ", ".join(part for part in (first, entry.fields.get("year")) if part)
 
 
-def _register_styles() -> None:
-    from pybtex.plugin import register_plugin
-    from pybtex.style.formatting.unsrt import Style
-    from pybtex.style.labels import BaseLabelStyle
-    from pybtex.style.sorting import BaseSortingStyle
-    from sphinxcontrib.bibtex.plugin import register_plugin as register_reference_style
-    from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+class _Labels(BaseLabelStyle):
+    def format_labels(self, sorted_entries: Any) -> Any:
+        return map(_author_year, sorted_entries)
 
-    class AuthorYearLabels(BaseLabelStyle):
-        def format_labels(self, sorted_entries: Any) -> Any:
-            for entry in sorted_entries:
-                yield _author_year(entry)
 
-    class ByLabel(BaseSortingStyle):
-        def sorting_key(self, entry: Any) -> tuple[str, str]:
-            return _author_year(entry).casefold(), entry.fields.get("title", "").casefold()
+class _ByLabel(BaseSortingStyle):
+    def sorting_key(self, entry: Any) -> tuple[str, str]:
+        return _author_year(entry).casefold(), entry.fields.get("title", "").casefold()
 
-    class BookStyle(Style):
-        default_label_style = AuthorYearLabels
-        default_sorting_style = ByLabel
 
-    @dataclasses.dataclass
-    class InParentheses(AuthorYearReferenceStyle):
-        def __post_init__(self) -> None:
-            for brackets in (self.bracket_parenthetical, self.bracket_textual):
-                brackets.left, brackets.right, brackets.sep = "(", ")", "; "
-            super().__post_init__()
+class _BookStyle(Style):
+    default_label_style = _Labels
+    default_sorting_style = _ByLabel
 
-    register_plugin("pybtex.style.formatting", "meznet", BookStyle)
-    register_reference_style("sphinxcontrib.bibtex.style.referencing", "meznet", InParentheses)
+
+@dataclasses.dataclass
+class _InParentheses(AuthorYearReferenceStyle):
+    def __post_init__(self) -> None:
+        for brackets in (self.bracket_parenthetical, self.bracket_textual):
+            brackets.left, brackets.right, brackets.sep = "(", ")", "; "
+        super().__post_init__()
 
 
 def _plain_lists(
@@ -125,5 +117,6 @@ def setup(app: Any) -> dict[str, Any]:
     """Register the math renderer and the bibliography style with Sphinx."""
     app.add_html_math_renderer("mathml", (_visit(False), None), (_visit(True), None))
     app.connect("html-page-context", _plain_lists)
-    _register_styles()
+    register_plugin("pybtex.style.formatting", "meznet", _BookStyle)
+    register_reference_style("sphinxcontrib.bibtex.style.referencing", "meznet", _InParentheses)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -78,6 +78,5 @@ def notebook(executed: Any) -> None:
         for number, output in enumerate(cell.get("outputs", ())):
             data = output.get("data", {})
             if "text/html" in data:
-                content = data["text/html"]
-                content = content if isinstance(content, str) else "".join(content)
+                content = "".join(data["text/html"])
                 data["text/html"] = table(content, f"table-{index + 1}-{number + 1}")

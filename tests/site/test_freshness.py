@@ -12,7 +12,8 @@ from meznet_helpers.site import builder, freshness
 from meznet_helpers.site.execute import Executed
 
 MODULES = {
-    "__init__": "",
+    "__init__": "import importlib\n\n_FACE = {'draw': 'plots'}\n\n\ndef __getattr__(name):\n"
+    "    return importlib.import_module(f'{__name__}.{_FACE[name]}')",
     "base": "",
     "plots": "def draw():\n    from meznet_helpers import base\n    return base",
     "tables": "from . import lazy as _lazy",
@@ -42,6 +43,8 @@ def helpers(tmp_path: Path) -> Path:
         ("import meznet_helpers", {""}),
         ("from meznet_helpers import plots", {"", "plots", "base"}),
         ("from meznet_helpers.plots import draw", {"", "plots", "base"}),
+        ("from meznet_helpers import draw", {"", "plots", "base"}),
+        ("import meznet_helpers as m\nm.draw()", {"", "plots", "base"}),
         ("import meznet_helpers.tables as t", {"", "tables", "lazy", "far"}),
         ("import meznet_helpers as m\nm.alone.x()", {"", "alone"}),
         ("from meznet_helpers import nets\nnets.keras.x", {"", "nets", "nets.keras"}),
@@ -75,7 +78,9 @@ def test_key_covers_inputs(
     path = notebook(("code", "from meznet_helpers import plots"))
 
     def key() -> str:
-        return freshness.key(path, helpers, assets_hash=freshness.assets(helpers))
+        return freshness.key(
+            path, helpers, assets_hash=freshness.assets(helpers, helpers / "memory.json")
+        )
 
     keys = [key()]
     (helpers / "meznet_helpers" / "alone.py").write_text("x = 1", encoding="utf-8")

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from meznet_helpers.site import outputs
-from meznet_helpers.site.references import Label, Numbering, TranslationError
+from meznet_helpers.site.references import Label, TranslationError
 from meznet_helpers.site.sphinx_ext import mathml
 from meznet_helpers.site.translate import Page, resolve
 
@@ -231,15 +231,6 @@ def test_front_matter(tmp_path: Path) -> None:
     cell.source = "---\ntitle: Two\ncode-fold: true\n---"
     with pytest.raises(TranslationError, match="front matter"):
         Page("chapters/02", "2", set(), tmp_path).notebook(notebook)
-
-
-def test_numbering() -> None:
-    """Headings count like Quarto's: a deeper level starts again under each new section."""
-    numbering = Numbering(3)
-    levels = (1, 2, 3, 3, 2, 3)
-    assert [numbering.heading(level) for level in levels] == [
-        "3", "3.1", "3.1.1", "3.1.2", "3.2", "3.2.1",
-    ]  # fmt: skip
 
 
 def test_mathml() -> None:
