@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.progress import bar
 
 try:
     import fcntl
@@ -49,12 +50,7 @@ def readable_size(count: int | None) -> str:
 
 
 def fetch(
-    url: str,
-    target: str | Path,
-    *,
-    known_hash: str | None = None,
-    size: int | None = None,
-    progress: bool = True,
+    url: str, target: str | Path, *, known_hash: str | None = None, size: int | None = None
 ) -> Path:
     """Download a file, unless it is there already.
 
@@ -75,8 +71,6 @@ def fetch(
     size : int, optional
         Bytes the file must have; shown before the download begins. Without it the server's
         ``Content-Length`` is shown.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -118,20 +112,20 @@ def fetch(
             f"unset it to download {url}, or put the file there yourself."
         )
     for attempt in ("continued", "anew"):
-        downloader = _Resuming(target, size, known_hash is not None, progress)
+        downloader = _Resuming(target, size, known_hash is not None)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with _alone(target.parent), _quiet_pooch():
                 pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader)
             return target
         except ValueError as error:
-            if not (found := re.search(r"got ([0-9a-fA-F]+)", str(error))):
-                raise MeznetError(f"{url} cannot be downloaded: {error}") from error
+            if not (received := re.search(r"got ([0-9a-fA-F]+)", str(error))):
+                raise MeznetError(f"{url} cannot be downloaded: {reason(error)}.") from error
             if downloader.resumed and attempt == "continued":
                 continue  # the beginning may stem from an older version of the file
             raise MeznetError(
                 f"{url} gave a file with the wrong hash: expected {known_hash}, "
-                f"got {str(known_hash).partition(':')[0]}:{found[1]}; the file was removed."
+                f"got {str(known_hash).partition(':')[0]}:{received[1]}; the file was removed."
             ) from error
         except OSError as error:  # requests' own errors are OSErrors, too
             raise MeznetError(_explain(url, target, downloader, error)) from error
@@ -168,13 +162,9 @@ def hash_matches(path: Path, known_hash: str | None) -> bool:
 class _Resuming:
     """A pooch downloader that gathers the bytes in ``<target>.part`` and continues there."""
 
-    def __init__(self, target: Path, size: int | None, resume: bool, progress: bool) -> None:
-        self.target = target
+    def __init__(self, target: Path, size: int | None, resume: bool) -> None:
+        self.target, self.size, self.resume, self.resumed = target, size, resume, False
         self.part = target.with_name(target.name + ".part")
-        self.size = size
-        self.resume = resume
-        self.progress = progress
-        self.resumed = False
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Leave the whole file at `output_file`, a temporary file in the target's folder."""
@@ -198,20 +188,21 @@ class _Resuming:
                 return self._stream(url, file)
             response.raise_for_status()
             partial = response.status_code == requests.codes.partial_content
-            if partial and response.headers.get("Content-Range", "").split("-")[0] != (
-                f"bytes {start}"
-            ):
+            sent = response.headers.get("Content-Range", "").split("-")[0]
+            if partial and sent != f"bytes {start}":
                 raise requests.RequestException("it sent another part of the file than asked for")
             self.resumed = partial and start > 0
-            if not self.resumed:
-                start = 0
+            start = start if self.resumed else 0
             total = self._total(response.headers, start)
-            if not self.resumed:
-                file.truncate(0)
-            self._write(response.iter_content(_CHUNK), file, start, total)
-        got = file.tell()
-        if total is not None and got != total:
-            raise requests.RequestException(f"it closed the connection after {got} bytes")
+            file.truncate(start)
+            label = f"{self.target.name} ({readable_size(total)})"
+            with bar(total=total, label=label, unit="B") as steps:
+                steps.update(start)
+                for chunk in response.iter_content(_CHUNK):
+                    steps.update(file.write(chunk))
+        size = file.tell()
+        if total is not None and size != total:
+            raise requests.RequestException(f"it closed the connection after {size} bytes")
         return None
 
     def _total(self, headers: dict[str, str], start: int) -> int | None:
@@ -225,21 +216,6 @@ class _Resuming:
         if self.size is not None and total != self.size:
             raise requests.RequestException(f"it offers {total} bytes instead of {self.size}")
         return total
-
-    def _write(
-        self, chunks: Iterator[bytes], file: IO[bytes], start: int, total: int | None
-    ) -> None:
-        label = f"{self.target.name} ({readable_size(total)})"
-        with contextlib.ExitStack() as stack:
-            if self.progress:
-                from meznet_helpers.progress import bar
-
-                steps = stack.enter_context(bar(total=total, label=label, unit="B"))
-                steps.update(start)
-            for chunk in chunks:
-                file.write(chunk)
-                if self.progress:
-                    steps.update(len(chunk))
 
 
 @contextlib.contextmanager
@@ -276,23 +252,21 @@ def _explain(url: str, target: Path, downloader: _Resuming, error: OSError) -> s
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        reason = f"the server answered {error.response.status_code} {error.response.reason}"
+        why = f"the server answered {error.response.status_code} {error.response.reason}"
     elif isinstance(error, requests.Timeout):
-        reason = "the server did not answer in time"
+        why = "the server did not answer in time"
     elif type(error) is requests.RequestException:
-        reason = str(error)
+        why = reason(error)
     elif isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        reason = "the connection failed or broke off"
+        why = "the connection failed or broke off"
     elif isinstance(error, requests.RequestException):
-        reason = f"the request failed ({type(error).__name__}: {error})"
+        why = f"the request failed ({type(error).__name__}: {reason(error)})"
     else:
-        reason = f"{target.parent} cannot be written ({error.strerror or error})"
-    kept = downloader.part.stat().st_size if downloader.part.is_file() else 0
-    if not kept or not downloader.resume:
+        why = f"{target.parent} cannot be written ({reason(error)})"
+    size = downloader.part.stat().st_size if downloader.part.is_file() else 0
+    if size and downloader.resume:
+        why += f"; {readable_size(size)} are kept and the next call goes on from there"
+    else:
         with contextlib.suppress(OSError):
             downloader.part.unlink(missing_ok=True)
-        return f"{url} cannot be downloaded: {reason}."
-    return (
-        f"{url} cannot be downloaded: {reason}; {readable_size(kept)} are kept and the next call "
-        "goes on from there."
-    )
+    return f"{url} cannot be downloaded: {why}."

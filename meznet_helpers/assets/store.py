@@ -4,15 +4,14 @@ An asset is a file the package needs that is not code: weights, images, tables.
 ``data/manifest.json`` lists them all; ``data/make_manifest.py`` writes it.
 """
 
-import difflib
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from meznet_helpers.assets import profile
-from meznet_helpers.assets.download import fetch, hash_matches, readable_size
+from meznet_helpers.assets.download import fetch, readable_size
 from meznet_helpers.assets.manifest import Asset, read
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean
 
 
 def manifest() -> dict[str, Asset]:
@@ -95,19 +94,17 @@ def location(name: str) -> Path:
     return cache() / asset.name / (PurePosixPath(urlsplit(asset.urls[0]).path).name or "file")
 
 
-def resolve(name: str, *, progress: bool = True) -> Path:
+def resolve(name: str) -> Path:
     """Return the path of an asset; download it only in the full profile.
 
     A bundled asset comes from the repository, any other from the cache; what is in neither is
     downloaded in the full profile, from the first of its URLs that works. Files found are checked
-    by size here; `verify` compares the hash. Downloads are always compared with their hash.
+    by size; downloads are always compared with their hash.
 
     Parameters
     ----------
     name : str
         A name of the manifest, for instance ``"keras/MobileNetV2@tiny"``.
-    progress : bool
-        Show a progress bar, labeled with the size, while downloading.
 
     Returns
     -------
@@ -153,47 +150,15 @@ def resolve(name: str, *, progress: bool = True) -> Path:
     problems = []
     for url in asset.urls:
         try:
-            return fetch(url, path, known_hash=asset.hash, size=asset.bytes, progress=progress)
+            return fetch(url, path, known_hash=asset.hash, size=asset.bytes)
         except MeznetError as error:
             problems.append(str(error))
     raise MeznetError(f'asset "{name}" cannot be had: {" ".join(problems)}')
 
 
-def verify(name: str) -> Path:
-    """Compare the hash of an asset on this machine with the manifest.
-
-    Parameters
-    ----------
-    name : str
-        A name of the manifest.
-
-    Returns
-    -------
-    Path
-        The file, whose hash is right.
-
-    Raises
-    ------
-    MeznetError
-        If the asset is not on this machine (nothing is downloaded) or its hash is wrong.
-
-    Examples
-    --------
-    >>> verify("labels/tiny-imagenet-200.txt").name
-    'tiny-imagenet-200.txt'
-    """
-    asset, path = _asset(name), location(name)
-    if not path.is_file():
-        raise MeznetError(f'asset "{name}" is not on this machine; it would lie at {path}.')
-    if not hash_matches(path, asset.hash):
-        raise MeznetError(f'asset "{name}": {path} does not have the hash {asset.hash}.')
-    return path
-
-
 def _asset(name: str) -> Asset:
     assets = manifest()
     if name not in assets:
-        near = difflib.get_close_matches(str(name), assets, n=1, cutoff=0.5)
-        hint = f'did you mean "{near[0]}"?' if near else f"it lists {len(assets)} assets."
-        raise MeznetError(f'The manifest has no asset "{name}"; {hint}')
+        hint = did_you_mean(name, assets, f"; it lists {len(assets)} assets.")
+        raise MeznetError(f'The manifest has no asset "{name}"{hint}')
     return assets[name]

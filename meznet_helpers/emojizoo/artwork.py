@@ -1,6 +1,5 @@
 """The drawings of Emoji Zoo, the table of what they show, and who drew them."""
 
-import difflib
 import io
 import zipfile
 from functools import cache, lru_cache
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,12 +120,11 @@ def styles_of(slug: str) -> tuple[str, ...]:
     ('noto', 'twemoji', 'openmoji', 'fluent-emoji', 'fluent-emoji-flat')
     >>> styles_of("cat face")
     Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: Emoji Zoo has no "cat face"; near: cat-face, ...
+    meznet_helpers.errors.MeznetError: Emoji Zoo has no "cat face"; did you mean "cat-face" or ...
     """
     known = _styles_by_slug()
     if slug not in known:
-        near = ", ".join(difflib.get_close_matches(str(slug), known))
-        raise MeznetError(f'Emoji Zoo has no "{slug}"' + (f"; near: {near}." if near else "."))
+        raise MeznetError(f'Emoji Zoo has no "{slug}"{did_you_mean(slug, known)}')
     return known[slug]
 
 
@@ -139,7 +137,7 @@ def _styles_by_slug() -> dict[str, tuple[str, ...]]:
 def _table() -> "pd.DataFrame":
     frame = _read("emoji.csv")
     for column in ("keywords", "styles"):
-        frame[column] = [tuple(each.split("; ")) if each else () for each in frame[column]]
+        frame[column] = [tuple(words.split("; ")) if words else () for words in frame[column]]
     return frame
 
 

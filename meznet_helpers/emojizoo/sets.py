@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from meznet_helpers.emojizoo.artwork import drawing, styles_of, table
-from meznet_helpers.emojizoo.composition import HARD, MILD, Variant, compose
+from meznet_helpers.emojizoo.composition import HARD, MILD, compose
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.progress import bar
 
 _FACES = {
     "cat": ["cat-face", "cat", "black-cat"],
@@ -30,8 +29,6 @@ def render(
     size: int = 96,
     seed: int = 0,
     hard: bool = False,
-    styles: Sequence[str] | None = None,
-    progress: bool = False,
 ) -> Dataset:
     """Render a data set.
 
@@ -52,10 +49,6 @@ def render(
     hard : bool
         Compose the `HARD` variant instead of the `MILD` one: small and large, loud backgrounds,
         strong rotation, shift, tint and noise, every other image partly covered.
-    styles : sequence of str, optional
-        Only these art styles; all by default.
-    progress : bool
-        Show a bar where there is a terminal or a notebook.
 
     Returns
     -------
@@ -65,7 +58,7 @@ def render(
     Raises
     ------
     MeznetError
-        If a class is no emoji, has no drawing in these styles, or is asked for less than once.
+        If a class holds no emoji or what is none, or is asked for less than once.
 
     Examples
     --------
@@ -84,15 +77,13 @@ def render(
         )
     variant = HARD if hard else MILD
     arrays, names, drawn = [], [], []
-    steps = list(zip(labels.ids, groups, counts, strict=True))
-    for label, slugs, each in bar(steps, label="Rendering") if progress else steps:
-        order = _drawings(label, slugs, styles, each, seed)
-        arrays += [
-            _one(label, place, slug, style, size, seed, variant)
-            for place, (slug, style) in enumerate(order)
-        ]
-        names += [f"{label}/{slug}-{style}-{at:03d}" for at, (slug, style) in enumerate(order)]
-        drawn += [style for _, style in order]
+    for label, slugs, number in zip(labels.ids, groups, counts, strict=True):
+        salt = zlib.crc32(label.encode())
+        for place, (slug, style) in enumerate(_drawings(label, slugs, number, [seed, salt])):
+            rng = np.random.default_rng([seed, salt, place])
+            arrays.append(compose(drawing(slug, style), rng, size=size, variant=variant))
+            names.append(f"{label}/{slug}-{style}-{place:03d}")
+            drawn.append(style)
     truth = np.repeat(np.arange(len(groups)), counts)
     return Dataset(Images(arrays, names), truth, labels, groups=drawn)
 
@@ -179,7 +170,7 @@ def _classes(
     """Return the slugs of each class, and the label space."""
     if isinstance(classes, Mapping):
         groups, ids = list(classes.values()), tuple(classes)
-        names = tuple(each.replace("-", " ") for each in ids)
+        names = tuple(label.replace("-", " ") for label in ids)
     else:
         ids = (classes,) if isinstance(classes, str) else tuple(classes)
         groups = [[slug] for slug in ids]
@@ -191,26 +182,13 @@ def _classes(
 
 
 def _drawings(
-    label: str, slugs: Sequence[str], styles: Sequence[str] | None, count: int, seed: int
+    label: str, slugs: Sequence[str], count: int, seed: list[int]
 ) -> list[tuple[str, str]]:
     """Choose `count` drawings, as (slug, style): all of them in a random order, and again."""
-    there = [
-        (slug, style)
-        for slug in slugs
-        for style in styles_of(slug)
-        if styles is None or style in styles
-    ]
-    if not there:
-        raise MeznetError(f'class "{label}" has no drawing in {styles or "any style"}.')
-    rng = np.random.default_rng([seed, zlib.crc32(label.encode())])
-    rounds = -(-count // len(there))
-    order = np.concatenate([rng.permutation(len(there)) for _ in range(rounds)])[:count]
-    return [there[at] for at in order]
-
-
-def _one(
-    label: str, place: int, slug: str, style: str, size: int, seed: int, variant: Variant
-) -> np.ndarray:
-    """Compose one image of a class from its own random numbers."""
-    rng = np.random.default_rng([seed, zlib.crc32(label.encode()), place])
-    return compose(drawing(slug, style), rng, size=size, variant=variant)
+    drawings = [(slug, style) for slug in slugs for style in styles_of(slug)]
+    if not drawings:
+        raise MeznetError(f'class "{label}" has no drawing.')
+    rng = np.random.default_rng(seed)
+    rounds = -(-count // len(drawings))
+    order = np.concatenate([rng.permutation(len(drawings)) for _ in range(rounds)])[:count]
+    return [drawings[place] for place in order]

@@ -1,16 +1,15 @@
 """Images in a tree of folders, one folder for each label."""
 
-import difflib
 import glob
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean
+from meznet_helpers.files import aside
 from meznet_helpers.images.datasets import Dataset
 from meznet_helpers.images.pixels import ImageError
 from meznet_helpers.images.reading import SUFFIXES, Images, is_file, read_many
@@ -62,27 +61,27 @@ def read_tree(
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise MeznetError(f"{folder} is no folder; name one that holds a folder for each label.")
-    inside = sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if not inside:
         raise MeznetError(f"{folder} holds no folders; it needs one for each label.")
     if labels is None:
         if len(inside) < 2:
             raise MeznetError(f"{folder} holds one folder, {inside[0].name}; it needs two or more.")
-        labels = from_names([each.name for each in inside], name=folder.name)
-    places = match([each.name for each in inside], labels)
+        labels = from_names([path.name for path in inside], name=folder.name)
+    places = match([path.name for path in inside], labels)
     arrays, names, errors, truth = [], [], [], []
-    files = {each: _files(each) for each in inside}  # complain before the long part
-    steps = zip(inside, places, strict=True)
-    for each, place in bar(steps, total=len(inside), label="Reading images") if progress else steps:
-        found = read_many(files[each])
-        arrays += found.arrays
-        names += [f"{each.name}/{name}" for name in found.names]
-        errors += found.errors
-        truth += [place] * len(found)
+    files = [_files(path) for path in inside]  # complain before the long part
+    steps = list(zip(inside, places, files, strict=True))
+    for path, place, below in bar(steps, label="Reading images") if progress else steps:
+        images = read_many(below)
+        arrays += images.arrays
+        names += [f"{path.name}/{name}" for name in images.names]
+        errors += images.errors
+        truth += [place] * len(images)
     return Dataset(Images(arrays, names, errors), truth, labels)
 
 
-def write_tree(dataset: Dataset, folder: str | os.PathLike, *, progress: bool = False) -> Path:
+def write_tree(dataset: Dataset, folder: str | os.PathLike) -> Path:
     """Write labeled images as a tree that `read_tree` reads, and other tools, too.
 
     Parameters
@@ -90,8 +89,6 @@ def write_tree(dataset: Dataset, folder: str | os.PathLike, *, progress: bool = 
     dataset : Dataset
     folder : str or Path
         Must not be there yet. It appears when all is written.
-    progress : bool
-        Show a bar where there is a terminal or a notebook.
 
     Returns
     -------
@@ -115,18 +112,14 @@ def write_tree(dataset: Dataset, folder: str | os.PathLike, *, progress: bool = 
     folder = Path(folder).expanduser()
     if folder.exists():
         raise MeznetError(f"{folder} is there already; name a new folder.")
-    aside = folder.with_name(f"{folder.name}.part")
-    rows = list(zip(dataset.images, dataset.images.names, dataset.truth, strict=True))
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        for image, name, label in bar(rows, label="Writing images") if progress else rows:
+    with aside(folder) as part:
+        for image, name, label in zip(
+            dataset.images, dataset.images.names, dataset.truth, strict=True
+        ):
             label_id = dataset.labels.ids[label]
             file = name.removeprefix(f"{label_id}/").replace("/", "-")
-            (aside / label_id).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(aside / label_id / f"{file}.png")
-        aside.rename(folder)
-    except OSError as error:
-        raise MeznetError(f"{folder} can't be written ({error.strerror}).") from error
+            (part / label_id).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(part / label_id / f"{file}.png")
     return folder
 
 
@@ -155,30 +148,26 @@ def match(names: Iterable[str], labels: LabelSpace) -> list[int]:
     >>> from meznet_helpers.labels import tiny_imagenet
     >>> match(["n02793495", "Flag-pole"], tiny_imagenet())
     Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: folder "Flag-pole" is no label of tiny_imagenet; near: ...
+    meznet_helpers.errors.MeznetError: folder "Flag-pole" is no label of tiny_imagenet; did ...
     """
     known: dict[str, list[int]] = {}
     for place, name in enumerate(labels.names):
         known.setdefault(_key(name), []).append(place)
-    found: dict[int, str] = {}
+    matched: dict[int, str] = {}
     for name in names:
         places = [labels.index(name)] if name in labels else known.get(_key(name), [])
         if not places:
-            near = difflib.get_close_matches(_key(name), known, n=3)
-            hint = ", ".join(labels.names[known[each][0]] for each in near)
-            raise MeznetError(
-                f'folder "{name}" is no label of {labels.name}'
-                + (f"; near: {hint}." if near else ".")
-            )
+            near = did_you_mean(_key(name), known)
+            raise MeznetError(f'folder "{name}" is no label of {labels.name}{near}')
         if len(places) > 1:
             ids = " or ".join(labels.ids[place] for place in places)
             raise MeznetError(f'folder "{name}" may stand for several labels; call it {ids}.')
-        if places[0] in found:
+        if other := matched.get(places[0]):
             raise MeznetError(
-                f'folders "{found[places[0]]}" and "{name}" stand for the same label; join them.'
+                f'folders "{other}" and "{name}" stand for the same label; join them.'
             )
-        found[places[0]] = name
-    return list(found)
+        matched[places[0]] = name
+    return list(matched)
 
 
 def _key(text: str) -> str:
@@ -223,21 +212,22 @@ def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     ...     [path.name for path in find(folder)]
     ['a.jpg', 'b.PNG']
     """
-    found, nothing = {}, []
+    images, nothing = {}, []
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         path = Path(path).expanduser()
         files = [path] if is_file(path) else _below(path)
         if not files and glob.has_magic(str(path)):
             matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (takes absolute patterns)
-            for match in sorted(Path(text) for text in matches):
-                known = match.suffix.lower() in SUFFIXES and match.is_file()
-                files += [match] if known else _below(match)
-        found.update({file.absolute(): file for file in files if file.absolute() not in found})
+            for fitting in sorted(map(Path, matches)):
+                known = fitting.suffix.lower() in SUFFIXES and fitting.is_file()
+                files += [fitting] if known else _below(fitting)
+        for file in files:
+            images.setdefault(file.absolute(), file)
         if not files:
             nothing.append(str(path))
     if nothing:
         raise ImageError(f"{', '.join(nothing)}: no image is found there.")
-    return list(found.values())
+    return list(images.values())
 
 
 def _below(folder: Path) -> list[Path]:

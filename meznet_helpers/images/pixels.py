@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import ExifTags, Image
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 
 MAX_PIXELS = 89_478_485
 """Pixels an image may have; the number at which Pillow, too, begins to suspect an attack."""
@@ -108,8 +108,7 @@ def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.
     except Image.DecompressionBombError as error:
         raise ImageError(too_large(name, max_pixels)) from error
     except Exception as error:  # decoders raise nearly every type there is
-        reason = " ".join(str(error).split()) or type(error).__name__
-        text = f"{name}: the image is corrupt or cut short ({reason})."
+        text = f"{name}: the image is corrupt or cut short ({reason(error)})."
         raise ImageError(text) from error
     return np.array(rgb)
 

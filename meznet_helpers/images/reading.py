@@ -14,6 +14,7 @@ from typing import IO, Any, overload
 import numpy as np
 from PIL import Image
 
+from meznet_helpers.errors import reason
 from meznet_helpers.images import pixels
 from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
 from meznet_helpers.progress import bar
@@ -92,7 +93,7 @@ def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) 
         try:
             array = np.asarray(source)
         except Exception as error:
-            raise ImageError(f"{name}: cannot be made an array ({_reason(error)}).") from error
+            raise ImageError(f"{name}: cannot be made an array ({reason(error)}).") from error
         return pixels.from_array(array, name, max_pixels)
     raise ImageError(
         f"{name}: a {type(source).__name__} is no image; give a path, bytes, a binary file, "
@@ -132,7 +133,7 @@ def _from_path(path: Path, name: str, max_pixels: int) -> np.ndarray:
         with path.open("rb") as file:
             return _decode(file, name, max_pixels)
     except OSError as error:
-        raise ImageError(f"{name}: cannot be opened ({error.strerror}).") from error
+        raise ImageError(f"{name}: cannot be opened ({reason(error)}).") from error
 
 
 def _why_no_file(path: Path) -> str:
@@ -154,7 +155,7 @@ def _content(file: IO[bytes], name: str) -> bytes:
             file.seek(0)
         content = file.read()
     except Exception as error:
-        raise ImageError(f"{name}: cannot be read ({_reason(error)}).") from error
+        raise ImageError(f"{name}: cannot be read ({reason(error)}).") from error
     if not isinstance(content, bytes):
         raise ImageError(f'{name}: is open as text; open it with mode "rb".')
     return content
@@ -168,14 +169,13 @@ def _decode(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
     try:
         with pixels.quiet(max_pixels):
             Image.init()
-            known = [each for each in _FORMATS if each in Image.OPEN]
-            image = Image.open(file, formats=known)
+            image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise ImageError(pixels.too_large(name, max_pixels)) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: {_what_instead(beginning)}.") from error
     except Exception as error:
-        raise ImageError(f"{name}: the image is corrupt ({_reason(error)}).") from error
+        raise ImageError(f"{name}: the image is corrupt ({reason(error)}).") from error
     return pixels.from_pil(image, name, max_pixels)
 
 
@@ -193,11 +193,6 @@ def _what_instead(beginning: bytes) -> str:
         if beginning.startswith(magic):
             return f"begins like a {kind} image, but is corrupt or cut short"
     return "is not an image of a kind that can be read here"
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's text on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -264,25 +259,15 @@ class Images(Sequence):
         return f"Images({len(self)} images{errors})"
 
 
-def read_many(
-    sources: Iterable[Any],
-    *,
-    workers: int | None = None,
-    progress: bool = False,
-    max_pixels: int = MAX_PIXELS,
-) -> Images:
+def read_many(sources: Iterable[Any], *, progress: bool = False) -> Images:
     """Read many images in threads; those that cannot be read become errors.
 
     Parameters
     ----------
     sources : iterable
         Anything that `read` takes. A folder's files come from `find`.
-    workers : int, optional
-        Number of threads, by default two for each processor and at most eight.
     progress : bool
         Show a progress bar.
-    max_pixels : int
-        As in `read`, for each image.
 
     Returns
     -------
@@ -308,14 +293,14 @@ def read_many(
     sources = list(sources)
     names = _display_names(sources)
 
-    def one(source: Any, name: str) -> np.ndarray | ImageError:
+    def array_or_error(source: Any, name: str) -> np.ndarray | ImageError:
         try:
-            return read(source, name=path_of(source) or name, max_pixels=max_pixels)
+            return read(source, name=path_of(source) or name)
         except ImageError as error:
             return error
 
-    with ThreadPoolExecutor(workers or min(8, 2 * (os.cpu_count() or 1))) as pool:
-        results = pool.map(one, sources, names)
+    with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+        results = pool.map(array_or_error, sources, names)
         if progress:
             results = bar(results, total=len(sources), label="Reading images", unit="img")
         results = list(results)
@@ -356,10 +341,10 @@ def as_images(images: Any) -> Images:
     single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
     single = single or hasattr(images, "read") or not isinstance(images, Iterable)
     single = single or len(getattr(images, "shape", ())) in (2, 3)
-    found = read_many([images] if single else images)
-    if found.errors and not found.arrays:
-        raise found.errors[0]
-    return found
+    readable = read_many([images] if single else images)
+    if readable.errors and not readable.arrays:
+        raise readable.errors[0]
+    return readable
 
 
 def _display_names(sources: list[Any]) -> list[str]:
@@ -370,15 +355,13 @@ def _display_names(sources: list[Any]) -> list[str]:
         for number, path in enumerate(paths, start=1)
     ]
     short = {part: part[-1:] for part in parts}
-    while True:
-        counts = Counter(short.values())
-        longer = {
+    before = None
+    while short != before:
+        before, counts = short, Counter(short.values())
+        short = {
             part: part[-len(tail) - 1 :] if counts[tail] > 1 else tail
-            for part, tail in short.items()
+            for part, tail in before.items()
         }
-        if longer == short:
-            break
-        short = longer
     names: dict[str, None] = {}
     for part in parts:
         name, number = "/".join(short[part]), 1

@@ -56,11 +56,11 @@ def join(
             raise MeznetError(
                 f'The table has no column "{column}"; its columns are {", ".join(table.columns)}.'
             )
-    missing = [each for each in table["label_id"].drop_duplicates() if each not in space]
+    missing = [label_id for label_id in table["label_id"].unique() if label_id not in space]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise MeznetError(f"{space.name} has no label id {shown}; the join needs each id.")
-    return table.assign(words=[space.words(each) for each in table["label_id"]])
+    return table.assign(words=[space.words(label_id) for label_id in table["label_id"]])
 
 
 def map_between(left: LabelSpace, right: LabelSpace) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean, reason
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +71,7 @@ class LabelSpace:
             if not isinstance(label_id, str) or not label_id:
                 raise MeznetError(f"{self.name}: an id must be a text, not {label_id!r}.")
         if len(self._positions) < len(self.ids):
-            twice = next(each for each in self.ids if self.ids.count(each) > 1)
+            twice = next(label_id for label_id in self.ids if self.ids.count(label_id) > 1)
             raise MeznetError(f'{self.name}: the id "{twice}" comes twice; ids must differ.')
 
     @cached_property
@@ -127,7 +126,7 @@ class LabelSpace:
 nearest: n02123159 (tiger cat).
         """
         if label_id not in self._positions:
-            raise MeznetError(f'{self.name} has no label id "{label_id}"{self._nearest(label_id)}.')
+            raise MeznetError(f'{self.name} has no label id "{label_id}"{self._nearest(label_id)}')
         return self._positions[label_id]
 
     def indices(self, ids: Iterable[str]) -> np.ndarray:
@@ -168,17 +167,13 @@ nearest: n02123159 (tiger cat).
 
     def _nearest(self, text: object) -> str:
         """Suggest up to three labels by id or word, as the end of a sentence."""
-        text = normalize(str(text))
-        close = [
-            position
-            for position, lemmas in enumerate(self.lemmas)
-            if text in {normalize(word) for word in lemmas}
-        ] or [
-            self._positions[label_id]
-            for label_id in difflib.get_close_matches(str(text), self.ids, n=3, cutoff=0.7)
+        word = normalize(str(text))
+        named = [
+            f"{label_id} ({name})"
+            for label_id, name, lemmas in zip(self.ids, self.names, self.lemmas, strict=True)
+            if word in map(normalize, lemmas)
         ]
-        found = ", ".join(f"{self.ids[each]} ({self.names[each]})" for each in close[:3])
-        return f"; nearest: {found}" if found else ""
+        return f"; nearest: {', '.join(named[:3])}." if named else did_you_mean(text, self.ids)
 
 
 def normalize(text: str) -> str:
@@ -265,7 +260,7 @@ def tiny_imagenet() -> LabelSpace:
     try:
         return _wordnet("tiny_imagenet", path.read_text(encoding="utf-8").split())
     except OSError as error:
-        raise MeznetError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise MeznetError(f"{path}: cannot be read ({reason(error)}).") from error
 
 
 def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
@@ -296,16 +291,14 @@ def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
     if isinstance(names, str):
         raise MeznetError(f'{name}: names must be a list of names, not the text "{names}".')
     slugs: dict[str, str] = {}
-    for each in names:
-        slug = re.sub(r"[\W_]+", "-", normalize(each)).strip("-") if isinstance(each, str) else ""
+    for label in names:
+        slug = re.sub(r"[\W_]+", "-", normalize(label)).strip("-") if isinstance(label, str) else ""
         if not slug:
-            raise MeznetError(f"{name}: {each!r} is no name; a name has letters or digits.")
+            raise MeznetError(f"{name}: {label!r} is no name; a name has letters or digits.")
         if slug in slugs:
-            raise MeznetError(
-                f'{name}: "{slugs[slug]}" and "{each}" are the same label ("{slug}"); '
-                "names must differ."
-            )
-        slugs[slug] = each
+            both = f'"{slugs[slug]}" and "{label}"'
+            raise MeznetError(f'{name}: {both} are the same label ("{slug}"); names must differ.')
+        slugs[slug] = label
     if not slugs:
         raise MeznetError(f"{name}: the list of names is empty.")
     return LabelSpace(name, ids=tuple(slugs), names=tuple(slugs.values()))
@@ -313,26 +306,17 @@ def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
 
 def _wordnet(name: str, ids: Sequence[str]) -> LabelSpace:
     """Make a label space of WordNet ids with timm's words and definitions."""
-    lemmas = _timm_table("imagenet_synset_to_lemma.txt", ids)
+    lemmas = [words.split(", ") for words in _timm_table("imagenet_synset_to_lemma.txt", ids)]
     definitions = _timm_table("imagenet_synset_to_definition.txt", ids)
-    words = [tuple(lemmas[each].split(", ")) for each in ids]
-    return LabelSpace(
-        name,
-        ids=tuple(ids),
-        names=tuple(each[0] for each in words),
-        lemmas=tuple(words),
-        definitions=tuple(definitions[each] for each in ids),
-    )
+    return LabelSpace(name, ids, [words[0] for words in lemmas], lemmas, definitions)
 
 
-def _timm_table(file: str, ids: Sequence[str]) -> Mapping[str, str]:
-    """Read the lines of one of timm's tables (id, tabulator, text) that are about `ids`."""
-    wanted = set(ids)
-    lines = (line.partition("\t") for line in _timm_file(file).splitlines())
-    table = {label_id: text for label_id, _, text in lines if label_id in wanted}
-    if missing := sorted(wanted - table.keys()):
+def _timm_table(file: str, ids: Sequence[str]) -> list[str]:
+    """Read what one of timm's tables (id, tabulator, text) says about each of `ids`."""
+    table = dict(line.split("\t", 1) for line in _timm_file(file).splitlines())
+    if missing := sorted(set(ids) - table.keys()):
         raise MeznetError(f"timm's {file} lacks {missing[0]}; install timm 1.0.15 or later.")
-    return table
+    return [table[label_id] for label_id in ids]
 
 
 def _timm_file(file: str) -> str:

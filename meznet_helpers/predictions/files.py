@@ -5,10 +5,8 @@ first all of the one end, then all of the next, and so on. Exponents are much al
 well that way; in between mantissas, which look like chance, they would not.
 """
 
-import contextlib
 import gzip
 import json
-import os
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.files import aside
 from meznet_helpers.labels import LabelSpace
 
 KIND = "meznet-predictions-1"
 
 
-def write(path: Path, probs: np.ndarray, about: dict[str, Any]) -> Path:
+def write(path: Path, probs: np.ndarray, names: dict[str, Any]) -> Path:
     """Write probabilities and their names aside, then rename.
 
     Parameters
@@ -30,7 +29,7 @@ def write(path: Path, probs: np.ndarray, about: dict[str, Any]) -> Path:
     path : Path
         The file. Missing folders are made.
     probs : ndarray of float32 or float16, shape (models, images, labels)
-    about : dict
+    names : dict
         models and images (sequences of str), labels (LabelSpace), tolerance (float or None).
 
     Returns
@@ -49,22 +48,13 @@ def write(path: Path, probs: np.ndarray, about: dict[str, Any]) -> Path:
     """
     from safetensors.numpy import save
 
-    about = about | {"kind": KIND, "labels": asdict(about["labels"])}
+    names = names | {"kind": KIND, "labels": asdict(names["labels"])}
     # One metadata key only: safetensors does not keep the order of several.
     packed = path.suffix == ".gz"
     tensors = {"planes": _planes(probs)} if packed else {"probs": probs}
-    content = save(tensors, {"meznet": json.dumps(about)})
-    if packed:
-        content = gzip.compress(content, mtime=0)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise MeznetError(f"{path} cannot be written: {error.strerror or error}.") from error
+    content = save(tensors, {"meznet": json.dumps(names)})
+    with aside(path) as part:
+        part.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     return path
 
 
@@ -79,7 +69,7 @@ def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     Returns
     -------
     probs : ndarray of float32 or float16, shape (models, images, labels)
-    about : dict
+    names : dict
         As given to `write`.
 
     Raises
@@ -100,21 +90,13 @@ def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
-        about, tensors = json.loads(_metadata(content)["meznet"]), load(content)
-        if about.pop("kind") != KIND:
+        names, tensors = json.loads(_metadata(content)["meznet"]), load(content)
+        if names.pop("kind") != KIND:
             raise KeyError("kind")
         probs = _numbers(tensors["planes"]) if "planes" in tensors else tensors["probs"]
-        return probs, about | {"labels": LabelSpace(**about["labels"])}
-    except (
-        SafetensorError,
-        OSError,
-        EOFError,
-        zlib.error,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+        return probs, names | {"labels": LabelSpace(**names["labels"])}
+    except (SafetensorError, zlib.error, OSError, EOFError, LookupError, TypeError, ValueError,
+            AttributeError) as error:  # fmt: skip
         raise MeznetError(
             f"{path} holds no predictions; it should be a safetensors file that Predictions.save "
             "wrote."

@@ -1,6 +1,5 @@
 """Predictions: what labelers give, probabilities with three named axes."""
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.predictions import files
 
@@ -46,8 +45,7 @@ def unique_names(axis: str, given: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             raise MeznetError(f"{axis} must be names (str), not {type(name).__name__}.")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise MeznetError(f'{axis} must be unique, but "{twice[0]}" is there more than once.')
     return names
 
@@ -88,9 +86,8 @@ def positions(
     place = {name: number for number, name in enumerate(there)}
     for name in names:
         if name not in place:
-            near = difflib.get_close_matches(str(name), there, n=1)
-            hint = f' did you mean "{near[0]}"?' if near else f" there are {len(there)} others."
-            raise MeznetError(f'there is no {what} "{name}";{hint}')
+            hint = did_you_mean(name, there, f"; there are {len(there)} others.")
+            raise MeznetError(f'there is no {what} "{name}"{hint}')
     return [place[name] for name in names], names
 
 
@@ -153,7 +150,7 @@ def float_array(values: ArrayLike) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.asarray(values, dtype=np.float32, order="C").view()
     except (TypeError, ValueError) as error:
-        raise MeznetError(f"probs must be an array of numbers: {error}.") from error
+        raise MeznetError(f"probs must be an array of numbers: {reason(error)}.") from error
 
 
 def check_probabilities(
@@ -479,8 +476,8 @@ class Predictions:
         probs = self.probs.astype(np.float16) if half else self.probs
         if half:
             replace(self, probs=probs)  # checks that what is saved can be loaded
-        about = {name: getattr(self, name) for name in (*AXES, "tolerance")}
-        return files.write(Path(path), probs, about)
+        names = {field: getattr(self, field) for field in (*AXES, "tolerance")}
+        return files.write(Path(path), probs, names)
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictions":
@@ -507,8 +504,8 @@ class Predictions:
         Traceback (most recent call last):
         meznet_helpers.errors.MeznetError: ...predictions.py holds no predictions; ...
         """
-        probs, about = files.read(Path(path))
+        probs, names = files.read(Path(path))
         try:
-            return cls(probs.astype(np.float32), **about)
+            return cls(probs.astype(np.float32), **names)
         except (MeznetError, TypeError) as error:
             raise MeznetError(f"{path}: {error}") from error

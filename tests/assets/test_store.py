@@ -12,7 +12,6 @@ import time
 
 import pytest
 
-from meznet_helpers import progress
 from meznet_helpers.assets import download, profile, store
 from meznet_helpers.assets.manifest import read
 from meznet_helpers.errors import MeznetError
@@ -86,7 +85,7 @@ def files(folder):
 
 
 def get(server, target, **more):
-    return download.fetch(server.address(), target, **{"known_hash": SHA, "progress": False} | more)
+    return download.fetch(server.address(), target, **{"known_hash": SHA} | more)
 
 
 # ---- fetch
@@ -235,20 +234,20 @@ def test_a_server_that_does_not_help(server, target, monkeypatch, behavior, path
     server.behavior = behavior
     url = server.address(path)
     with pytest.raises(MeznetError, match=match) as caught:
-        download.fetch(url, target, known_hash=SHA, progress=False)
+        download.fetch(url, target, known_hash=SHA)
     assert str(caught.value).startswith(url)
     assert files(target.parent) == []
 
 
 def test_nobody_answers(target):
     with pytest.raises(MeznetError, match="connection failed"):
-        download.fetch("http://127.0.0.1:9/x", target, known_hash=SHA, progress=False)
+        download.fetch("http://127.0.0.1:9/x", target, known_hash=SHA)
 
 
 @pytest.mark.parametrize("url", ["no url", "ftp://127.0.0.1/x", "http://"])
 def test_a_url_that_is_none(target, url):
     with pytest.raises(MeznetError, match="cannot be downloaded"):
-        download.fetch(url, target, known_hash=SHA, progress=False)
+        download.fetch(url, target, known_hash=SHA)
 
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):
@@ -298,19 +297,19 @@ class Bar:
 @pytest.fixture
 def bars(monkeypatch):
     Bar.made = []
-    monkeypatch.setattr(progress, "bar", lambda **more: contextlib.nullcontext(Bar(**more)))
+    monkeypatch.setattr(download, "bar", lambda **more: contextlib.nullcontext(Bar(**more)))
     return Bar.made
 
 
 def test_the_size_is_announced(server, target, bars):
     server.behavior = "cuts"
     with contextlib.suppress(MeznetError):
-        get(server, target, progress=True)
+        get(server, target)
     server.behavior = "good"
-    get(server, target, progress=True)
+    get(server, target)
     server.behavior = "no length"
-    get(server, target.with_name("b"), progress=True)
-    get(server, target.with_name("c"), progress=True, size=len(CONTENT))
+    get(server, target.with_name("b"))
+    get(server, target.with_name("c"), size=len(CONTENT))
     labels = [bar.label.removeprefix("file.bin ") for bar in bars]
     assert labels == ["(307.2 kB)", "(307.2 kB)", "b (size unknown)", "c (307.2 kB)"]
     assert [bar.done for bar in bars][1:] == [len(CONTENT)] * 3
@@ -326,7 +325,7 @@ def test_fetch_says_nothing(server, target, capfd):
     pooch.get_logger().addHandler(handler)
     level = pooch.get_logger().level
     try:
-        get(server, target, known_hash=None, progress=True)
+        get(server, target, known_hash=None)
     finally:
         pooch.get_logger().removeHandler(handler)
     assert said.getvalue() == ""
@@ -334,7 +333,7 @@ def test_fetch_says_nothing(server, target, capfd):
     assert pooch.get_logger().level == level
 
 
-# ---- manifest, resolve, verify
+# ---- manifest, resolve
 
 
 def entry(**more):
@@ -431,14 +430,12 @@ def test_resolve_from_the_repository(data):
     path = folder / "thing" / "file.bin"
     path.parent.mkdir()
     path.write_bytes(CONTENT)
-    assert store.resolve("thing") == store.verify("thing") == store.location("thing") == path
+    assert store.resolve("thing") == store.location("thing") == path
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(MeznetError, match="has 307199 bytes instead of 307200"):
         store.resolve("thing")
     path.write_bytes(b"x" * len(CONTENT))
     assert store.resolve("thing") == path  # the size alone is right
-    with pytest.raises(MeznetError, match="does not have the hash"):
-        store.verify("thing")
 
 
 def test_resolve_an_unknown_name(data):
@@ -460,15 +457,15 @@ def remote(data, server, monkeypatch, tmp_path):
 
 def test_resolve_downloads_once_from_the_first_mirror_that_works(remote, server):
     assert store.location("thing") == remote
-    assert store.resolve("thing", progress=False) == remote
+    assert store.resolve("thing") == remote
     assert remote.read_bytes() == CONTENT
     assert [path for path, _ in server.seen] == ["/missing/file.bin", "/good/file.bin"]
-    assert store.resolve("thing", progress=False) == store.verify("thing") == remote
+    assert store.resolve("thing") == remote
     assert len(server.seen) == 2
 
 
 def test_resolve_takes_what_is_cached_in_every_mode(remote, server, monkeypatch):
-    store.resolve("thing", progress=False)
+    store.resolve("thing")
     monkeypatch.setenv("MEZNET_OFFLINE", "1")
     assert store.resolve("thing") == remote
     monkeypatch.setenv("MEZNET_PROFILE", "tiny")
@@ -495,18 +492,18 @@ def test_resolve_tiny_says_how_to_get_it(remote, server, monkeypatch):
 def test_resolve_replaces_a_cached_file_of_another_size(remote):
     remote.parent.mkdir(parents=True)
     remote.write_bytes(b"short")
-    store.resolve("thing", progress=False)
+    store.resolve("thing")
     assert remote.read_bytes() == CONTENT
 
 
 def test_resolve_continues_at_another_mirror(remote, server):
     server.behavior = "cuts"
     with pytest.raises(MeznetError) as caught:
-        store.resolve("thing", progress=False)
+        store.resolve("thing")
     for part in ("404", "broke off", "cannot be had"):
         assert part in str(caught.value)
     server.behavior = "good"
-    store.resolve("thing", progress=False)
+    store.resolve("thing")
     assert server.seen[-1][1] is not None
     assert remote.read_bytes() == CONTENT
 
@@ -515,12 +512,6 @@ def test_resolve_announces_the_size_of_the_manifest(remote, server, bars):
     server.behavior = "no length"
     store.resolve("thing")
     assert [bar.label for bar in bars] == ["file.bin (307.2 kB)"]
-
-
-def test_verify_downloads_nothing(remote, server):
-    with pytest.raises(MeznetError, match="not on this machine"):
-        store.verify("thing")
-    assert server.seen == []
 
 
 def test_cache_folder(monkeypatch, tmp_path):
@@ -584,7 +575,7 @@ def test_the_builder_lists_what_is_there(builder, tmp_path, monkeypatch):
     assert assets["timm/Net@photos"].card == "models/Net/README.md"
     assert assets["results/deep/er.csv"].card == "results/README.md"
     for name in list(assets)[:3]:
-        assert store.verify(name) == tmp_path / assets[name].path
+        assert download.hash_matches(tmp_path / assets[name].path, assets[name].hash)
     (tmp_path / "labels" / "list.txt").write_bytes(b"b")
     assert builder.build(tmp_path) != text
     (tmp_path / "labels" / "README.md").unlink()

@@ -87,7 +87,7 @@ def test_styles_name_author_and_license():
 
 
 def test_unknown_emoji_and_styles():
-    with pytest.raises(MeznetError, match='has no "catface"; near: cat-face'):
+    with pytest.raises(MeznetError, match='has no "catface"; did you mean "cat-face"'):
         emojizoo.drawing("catface", "noto")
     with pytest.raises(MeznetError, match='"zebra" is not drawn in "noto-v1"; there are noto, '):
         emojizoo.drawing("zebra", "noto-v1")
@@ -243,13 +243,6 @@ def test_classes_are_balanced_by_style(hard):
         assert ids == zoo.labels.ids[label] and style in TABLE.styles[slug]
 
 
-def test_only_some_styles():
-    zoo = emojizoo.render(["cat-face", "zebra"], 6, size=8, styles=["noto", "emojione"])
-    assert set(zoo.groups[:6]) == {"noto", "emojione"} and set(zoo.groups[6:]) == {"noto"}
-    with pytest.raises(MeznetError, match=r'class "zebra" has no drawing in \[\'emojione\'\]'):
-        emojizoo.render(["zebra"], 6, size=8, styles=["emojione"])
-
-
 def test_named_sets():
     faces, animals = emojizoo.faces(size=8), emojizoo.animals(size=8)
     assert faces.labels.ids == ("cat", "dog", "wild") and faces.counts().tolist() == [100] * 3
@@ -271,7 +264,7 @@ def test_bad_arguments():
         (lambda: emojizoo.render(["rocket"], 0), "must be positive"),
         (lambda: emojizoo.render(["rocket"], (1, 2)), "one for each of the 1 classes"),
         (lambda: emojizoo.render(["rocket"], 1, size=0), "must be positive"),
-        (lambda: emojizoo.render(["rokcet"], 1), 'has no "rokcet"; near: rocket'),
+        (lambda: emojizoo.render(["rokcet"], 1), 'has no "rokcet"; did you mean "rocket"'),
         (lambda: emojizoo.render(["rocket", "rocket"], 1), '"rocket" comes twice'),
     ):
         with pytest.raises(MeznetError, match=words):

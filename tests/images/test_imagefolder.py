@@ -1,5 +1,7 @@
 """Tests of meznet_helpers.images.folders."""
 
+import errno
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,7 +81,7 @@ def test_names_and_ids_match(spell):
 @pytest.mark.parametrize(
     ("names", "space", "said"),
     [
-        (["kat"], PETS, 'folder "kat" is no label of pets; near: Cat.'),
+        (["kat"], PETS, 'folder "kat" is no label of pets; did you mean "cat"?'),
         (["zzz"], PETS, 'folder "zzz" is no label of pets.'),
         (["cat", "CAT"], PETS, 'folders "cat" and "CAT" stand for the same label; join them.'),
         (
@@ -145,3 +147,18 @@ def test_trees_are_not_overwritten(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(MeznetError, match=r"below can't be written \(Not a directory\)\."):
         write_tree(pets, tmp_path / "file" / "below")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    pets = Dataset(Images([np.zeros((2, 2, 3), np.uint8)] * 3, "abc"), [0, 0, 1], PETS)
+    save = Image.Image.save
+
+    def fill_up(image, path):
+        if path.name == "b.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, path)
+
+    monkeypatch.setattr(Image.Image, "save", fill_up)
+    with pytest.raises(MeznetError, match=r"zoo can't be written \(No space left on device\)\."):
+        write_tree(pets, tmp_path / "zoo")
+    assert not list(tmp_path.iterdir())
