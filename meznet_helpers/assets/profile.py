@@ -101,7 +101,7 @@ def root() -> Path:
 
     Examples
     --------
-    >>> (root() / "meznet_helpers" / "profile.py").is_file()
+    >>> (root() / "meznet_helpers" / "errors.py").is_file()
     True
     """
     return Path(__file__).resolve().parents[2]

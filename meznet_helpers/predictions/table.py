@@ -1,8 +1,11 @@
-"""Predictions: what labelers give, probabilities with three named axes."""
+"""Predictions: what labelers give, probabilities with three named axes, and their files."""
 
+import gzip
+import json
+import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
+from meznet_helpers.files import aside
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.predictions import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,38 +92,6 @@ def positions(
             hint = did_you_mean(name, there, f"; there are {len(there)} others.")
             raise MeznetError(f'there is no {what} "{name}"{hint}')
     return [place[name] for name in names], names
-
-
-def check_same(axis: str, first: tuple[str, ...], other: tuple[str, ...], what: str) -> None:
-    """Check that two axes have the same names in the same order.
-
-    Parameters
-    ----------
-    axis : str
-        What the axis is called in an error.
-    first, other : tuple of str
-        The names.
-    what : str
-        What the other belongs to, in an error.
-
-    Raises
-    ------
-    MeznetError
-        If they differ; the message names a name that only one of them has.
-
-    Examples
-    --------
-    >>> check_same("images", ("a", "b"), ("a", "c"), "part 2")
-    Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: part 2 has other images than part 1: 'b' is in one only.
-    """
-    if first == other:
-        return
-    if sorted(first) == sorted(other):
-        why = f"in another order; select({axis}=...) brings them into one"
-    else:
-        why = f"{min(set(first) ^ set(other))!r} is in one only"
-    raise MeznetError(f"{what} has other {axis} than part 1: {why}.")
 
 
 def float_array(values: ArrayLike) -> np.ndarray:
@@ -235,6 +206,7 @@ def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 AXES = ("models", "images", "labels")
+_KIND = "meznet-predictions-1"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -433,7 +405,13 @@ class Predictions:
                 raise MeznetError(f"part {number} is no Predictions but {type(part).__name__}.")
             if part.labels != self.labels:
                 raise MeznetError(f"part {number} has other labels than part 1.")
-            check_same(same, getattr(self, same), getattr(part, same), f"part {number}")
+            first, other = getattr(self, same), getattr(part, same)
+            if sorted(first) != sorted(other):
+                why = f"{min(set(first) ^ set(other))!r} is in one only"
+                raise MeznetError(f"part {number} has other {same} than part 1: {why}.")
+            if first != other:
+                why = f"in another order; select({same}=...) brings them into one"
+                raise MeznetError(f"part {number} has other {same} than part 1: {why}.")
         tolerances = [part.tolerance for part in parts]
         return Predictions(
             np.concatenate([part.probs for part in parts], axis=0 if along == "models" else 1),
@@ -443,12 +421,15 @@ class Predictions:
         )
 
     def save(self, path: str | Path, *, half: bool = False) -> Path:
-        """Write the predictions to one safetensors file.
+        """Write the predictions to one safetensors file, with the names as JSON metadata.
 
         Parameters
         ----------
         path : str or Path
-            The file; it is written aside first and then renamed. Missing folders are made.
+            The file; it is written aside first and then renamed. Missing folders are made. Under a
+            name that ends in ``.gz`` it is compressed. The bytes of the numbers then lie sorted:
+            first all of the one end, then all of the next, and so on. Exponents are much alike and
+            compress well that way; between mantissas, which look like chance, they would not.
         half : bool
             Store float16, half the bytes. Scores keep three digits (relative error up to 2^-11,
             about 0.05 %), those below 3e-8 become 0, and scores closer than that become equal, so
@@ -473,11 +454,21 @@ class Predictions:
         ...     Predictions.load(file).probs.tolist()
         [[[0.25, 0.75]]]
         """
+        from safetensors.numpy import save
+
+        path = Path(path)
         probs = self.probs.astype(np.float16) if half else self.probs
         if half:
             replace(self, probs=probs)  # checks that what is saved can be loaded
         names = {field: getattr(self, field) for field in (*AXES, "tolerance")}
-        return files.write(Path(path), probs, names)
+        names |= {"labels": asdict(self.labels), "kind": _KIND}
+        packed = path.suffix == ".gz"
+        tensors = {"planes": _planes(probs)} if packed else {"probs": probs}
+        # One metadata key only: safetensors does not keep the order of several.
+        content = save(tensors, {"meznet": json.dumps(names)})
+        with aside(path) as part:
+            part.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+        return path
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictions":
@@ -502,10 +493,47 @@ class Predictions:
         --------
         >>> Predictions.load(__file__)
         Traceback (most recent call last):
-        meznet_helpers.errors.MeznetError: ...predictions.py holds no predictions; ...
+        meznet_helpers.errors.MeznetError: ...table.py holds no predictions; ...
         """
-        probs, names = files.read(Path(path))
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = Path(path)
+        if not path.is_file():
+            raise MeznetError(f"{path} is not there; it should be a file of predictions.")
+        try:
+            content = path.read_bytes()
+            content = gzip.decompress(content) if path.suffix == ".gz" else content
+            names, tensors = json.loads(_metadata(content)["meznet"]), load(content)
+            if names.pop("kind") != _KIND:
+                raise KeyError("kind")
+            probs = _numbers(tensors["planes"]) if "planes" in tensors else tensors["probs"]
+            names["labels"] = LabelSpace(**names["labels"])
+        except (SafetensorError, zlib.error, OSError, EOFError, LookupError, TypeError, ValueError,
+                AttributeError) as error:  # fmt: skip
+            raise MeznetError(
+                f"{path} holds no predictions; it should be a safetensors file that "
+                "Predictions.save wrote."
+            ) from error
         try:
             return cls(probs.astype(np.float32), **names)
         except (MeznetError, TypeError) as error:
             raise MeznetError(f"{path}: {error}") from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Read the metadata of safetensors in memory: a length, then a header in JSON."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _planes(probs: np.ndarray) -> np.ndarray:
+    """Sort the bytes of numbers (models, images, labels): (bytes, models, images, labels)."""
+    single = np.ascontiguousarray(probs).view(np.uint8).reshape(*probs.shape, probs.itemsize)
+    return np.ascontiguousarray(np.moveaxis(single, -1, 0))
+
+
+def _numbers(planes: np.ndarray) -> np.ndarray:
+    """Put the bytes that `_planes` sorted together again."""
+    single = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    return single.view({2: np.float16, 4: np.float32}[len(planes)])[..., 0]

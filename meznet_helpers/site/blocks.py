@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from meznet_helpers.site import references
-from meznet_helpers.site.inline import Inline
+from meznet_helpers.site.inline import WORDS, Inline, Label
 
+LIST = "<!-- list of references -->"  # where the page wants its list
 CALLOUTS = {
     "note": "info",
     "tip": "success",
@@ -39,8 +39,8 @@ class Blocks(Inline):
         """Start an empty page."""
         super().__init__(page, number, keys)
         self.sections: list[int] = []
-        self.counts = dict.fromkeys(references.WORDS, 0)
-        self.labels: dict[str, references.Label] = {}
+        self.counts = dict.fromkeys(WORDS, 0)
+        self.labels: dict[str, Label] = {}
         self.out: list[str] = []
         self.open: list[dict[str, Any]] = []
         self.title = ""
@@ -53,7 +53,7 @@ class Blocks(Inline):
             self.fail(f"label {name!r} is defined twice")
         self.counts[kind] += 1
         number = number or ".".join(filter(None, (self.number, str(self.counts[kind]))))
-        self.labels[name] = references.Label(name, self.page, number)
+        self.labels[name] = Label(name, self.page, number)
         return number
 
     def section(self, level: int) -> str:
@@ -77,7 +77,7 @@ class Blocks(Inline):
         words = self.text(caption) if caption else ""
         if name:
             number = self.label(name, kind)
-            words = f"**{references.WORDS[kind]} {number}**" + (f": {words}" if words else "")
+            words = f"**{WORDS[kind]} {number}**" + (f": {words}" if words else "")
         anchor = f' id="{name}"' if name else ""
         lines = ["<figcaption>", "", words, "", "</figcaption>", ""] if words else []
         inside = [*lines, *body] if kind == "tbl" else [*body, *lines]
@@ -229,7 +229,7 @@ class Blocks(Inline):
         elif kind in ("column-margin", "aside") and not options:
             opening = f"{colons}{{margin}}"
         elif options == {"id": "refs"} and not kind:
-            div, opening = {"kind": "refs", "fence": ""}, references.LIST
+            div, opening = {"kind": "refs", "fence": ""}, LIST
         else:
             self.fail(f"unknown construct: div {info!r}")
         self.open.append(div)

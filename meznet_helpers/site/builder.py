@@ -19,6 +19,7 @@ from meznet_helpers.site import book as books
 from meznet_helpers.site import check, execute, freshness, render_quarto, render_sphinx, tidy
 
 RENDERERS = ("auto", "quarto", "sphinx")
+JOBS = 2  # chapters that run at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +113,7 @@ def keep(done: execute.Executed, name: str, key: str, cache: Path) -> ChapterRun
     return ChapterRun(executed=True, **run)
 
 
-def _run_all(
-    book: books.Book, cache: Path, force: bool, jobs: int
-) -> tuple[list[ChapterRun], dict[str, Any]]:
+def _run_all(book: books.Book, cache: Path, force: bool) -> tuple[list[ChapterRun], dict[str, Any]]:
     """Execute the chapters that need it, some at a time, and return all in order."""
     assets_hash = freshness.assets(book.root, cache / "assets.json")
     # Not in the threads: Python 3.11 can't parse in two at a time.
@@ -125,7 +124,7 @@ def _run_all(
     done = {name: None if force else _kept(name, key, cache) for name, key in keys.items()}
     stale = [chapter for chapter in book.chapters if done[chapter.name] is None]
     # Kernels with more threads than there are cores wait for each other longer than they compute.
-    threads = max(1, (os.cpu_count() or 1) // max(1, min(jobs, len(stale))))
+    threads = max(1, (os.cpu_count() or 1) // max(1, min(JOBS, len(stale))))
     stop = threading.Event()
 
     def run(chapter: books.Chapter) -> tuple[ChapterRun, Any]:
@@ -134,7 +133,7 @@ def _run_all(
         copy = execute.execute(chapter.path, root=book.root, log=log, stop=stop, threads=threads)
         return keep(copy, chapter.name, keys[chapter.name], cache), copy.notebook
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=JOBS) as pool:
         waiting = {pool.submit(run, chapter): chapter.name for chapter in stale}
         try:
             for future in concurrent.futures.as_completed(waiting):
@@ -191,7 +190,7 @@ def _replace(new: Path, site: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs: int = 2) -> Build:
+def build(root: str | Path, *, renderer: str = "auto", force: bool = False) -> Build:
     """Build the book's site in ``_site/``.
 
     Chapters whose notebook, helpers, assets and lock have not changed are not executed again, and
@@ -206,8 +205,6 @@ def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs
         ``auto`` takes Quarto where it is found and Sphinx elsewhere.
     force : bool
         Execute and render everything.
-    jobs : int
-        How many chapters run at a time.
 
     Returns
     -------
@@ -231,7 +228,7 @@ def build(root: str | Path, *, renderer: str = "auto", force: bool = False, jobs
     name, version = _choose(renderer)
     cache, site = book.root / ".cache" / "site", book.root / "_site"
     started = time.perf_counter()
-    runs, notebooks = _run_all(book, cache, force, jobs)
+    runs, notebooks = _run_all(book, cache, force)
     executed_at = time.perf_counter()
     key = _render_key(book, cache, name, version)
     same = not force and _previous(site).get("render_key") == key

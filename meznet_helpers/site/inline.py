@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import posixpath
 import re
 from typing import NoReturn
 
-from meznet_helpers.site.references import WORDS, Label, TranslationError
+from meznet_helpers.errors import MeznetError
 
+WORDS = {"fig": "Figure", "tbl": "Table", "eq": "Equation", "sec": "Section"}
 _TOKENS = re.compile(
     r"""(?P<escape>\\[^\w\s])
     |(?P<code>(?P<ticks>`+)(?!`)(?P<codetext>.+?)(?<!`)(?P=ticks)(?!`)(?P<codeattr>\{[^}\n]*\})?)
@@ -46,6 +48,37 @@ _UNKNOWN = {
     "sub": "subscript",
     "attr": "attributes",
 }
+
+
+class TranslationError(MeznetError):
+    """A construct that the translator does not know, named with its page and cell."""
+
+    def __init__(self, page: str, cell: str, problem: str) -> None:
+        """Say where and what in one line."""
+        super().__init__(f"{page}, cell {cell}: {problem}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A place that can be referred to: its id, its page (``chapters/01-x``) and its number."""
+
+    name: str
+    page: str
+    number: str
+
+    @property
+    def text(self) -> str:
+        """What a reference to it reads, such as ``Figure 1.2``.
+
+        Examples
+        --------
+        >>> Label("sec-cost", "chapters/01-nets", "1").text
+        'Chapter 1'
+        """
+        kind = self.name.partition("-")[0]
+        if kind == "sec" and "." not in self.number:
+            return f"{'Chapter' if self.number.isdigit() else 'Appendix'} {self.number}"
+        return f"{WORDS[kind]} {self.number}"
 
 
 class Inline:

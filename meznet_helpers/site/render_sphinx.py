@@ -13,9 +13,11 @@ from typing import Any
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.site.book import Book
-from meznet_helpers.site.references import bibliography_keys
 from meznet_helpers.site.translate import Page, resolve
 
+_ENTRY = re.compile(
+    r"^\s*@(?!comment|string|preamble)\w+\s*\{\s*([^,\s]+)\s*,", re.MULTILINE | re.IGNORECASE
+)
 _STATIC = ("tables.css", "book.css", "book.js")
 _SETTINGS: dict[str, Any] = {
     "extensions": [
@@ -101,7 +103,8 @@ def translate(book: Book, notebooks: dict[str, Any], staging: Path) -> dict[str,
     TranslationError
         On a construct that the translator does not know, and on an unresolved reference.
     """
-    keys = bibliography_keys(book.bibliography)
+    texts = (path.read_text(encoding="utf-8") for path in book.bibliography)
+    keys = {key for text in texts for key in _ENTRY.findall(text)}
     pages = [Page("index", None, keys, staging).prose(book.preface.read_text(encoding="utf-8"))]
     for chapter in book.chapters:
         name = chapter.path.relative_to(book.root).with_suffix("").as_posix()

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from meznet_helpers.site import references
+from meznet_helpers.site.blocks import LIST
+from meznet_helpers.site.inline import Label, TranslationError
 from meznet_helpers.site.outputs import Cells
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n?", flags=re.DOTALL)
@@ -93,9 +94,9 @@ class Page(Cells):
         if not self.title:
             self.fail("the page has no title")
         if self.cites:
-            if references.LIST not in self.out:
-                self.out += ["", "## References", "", references.LIST, ""]
-            place = self.out.index(references.LIST)
+            if LIST not in self.out:
+                self.out += ["", "## References", "", LIST, ""]
+            place = self.out.index(LIST)
             options = [":filter: docname in docnames", f":keyprefix: {self.prefix}"]
             self.out[place : place + 1] = ["```{bibliography}", *options, "```"]
         self.myst = re.sub(r"\n{3,}", "\n\n", "\n".join(self.out)).lstrip("\n")
@@ -110,12 +111,12 @@ def resolve(pages: Iterable[Page]) -> None:
     TranslationError
         On a label that two pages define, and on a reference to none.
     """
-    labels: dict[str, references.Label] = {}
+    labels: dict[str, Label] = {}
     for page in pages:
         for name, label in page.labels.items():
             if name in labels:
                 problem = f"label {name!r} is also defined in {labels[name].page}"
-                raise references.TranslationError(page.page, "any", problem)
+                raise TranslationError(page.page, "any", problem)
             labels[name] = label
     for page in pages:
         page.myst = page.resolved(page.myst, labels)

@@ -38,8 +38,8 @@ def nets() -> list[str]:
     True
     """
     published = profile.active() == "full"
-    found = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*found, f"clip/zero-shot@{clip.default()}", f"llm/captioner@{captioner.default()}"]
+    names = [name for name in registry() if name.endswith("@imagenet") == published]
+    return [*names, f"clip/zero-shot@{clip.default()}", f"llm/captioner@{captioner.default()}"]
 
 
 def choose(
@@ -83,17 +83,15 @@ def choose(
     ('cat', 'dog')
     """
     from meznet_helpers.ensembles import EnsembleLabeler
-    from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
+    from meznet_helpers.words import ZeroShotLabeler
 
     if kind == WORDS:
         names = [word.strip() for word in words.split(",") if word.strip()]
         if not names:
             raise MeznetError("Type your labels, with commas between them: cat, dog.")
         return ZeroShotLabeler(labels=names, templates=[template.strip() or PHOTO[0]])
-    if kind == TUNED:
-        return TunedLabeler("tiny")
-    if kind == ANIMALS:
-        return labeler("prototypes/animals@tiny")
+    if kind in (TUNED, ANIMALS):
+        return labeler("clip/tuned@tiny" if kind == TUNED else "prototypes/animals@tiny")
     if kind in checkpoints:
         return opened(checkpoints[kind])
     for name in members if kind == MANY else [kind]:
@@ -117,9 +115,7 @@ def opened(path: Path) -> Labeler:
     >>> opened(profile.data() / "models" / "clip-tuned").labels.ids
     ('animal', 'not-animal')
     """
-    from meznet_helpers.words import TunedLabeler
-
-    return labeler(f"prototypes/{path}") if path.is_file() else TunedLabeler(path)
+    return labeler(f"prototypes/{path}" if path.is_file() else f"clip/tuned@{path}")
 
 
 def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:
@@ -160,11 +156,11 @@ class Desk:
             except MeznetError as error:
                 return {}, [], str(error)
         best = np.argsort(-scores, kind="stable")[:TOP]
-        bars = {_unlike(net, at): float(scores[at]) for at in best}
+        bars = {_unlike(net, label): float(scores[label]) for label in best}
         return bars, seen, f"{net.name}: {len(net.labels)} labels."
 
     def _labeler(self, *fields: Any) -> Labeler:
-        key = tuple(tuple(each) if isinstance(each, list) else each for each in fields)
+        key = tuple(tuple(field) if isinstance(field, list) else field for field in fields)
         if key != self._last[0]:
             net = choose(*fields, self.checkpoints)
             if self._last[1] is not None:
@@ -173,10 +169,10 @@ class Desk:
         return self._last[1]
 
 
-def _unlike(net: Labeler, at: int) -> str:
+def _unlike(net: Labeler, label: int) -> str:
     """Return a label's name, with its id where another label has the same name."""
-    name = net.labels.names[at]
-    return name if net.labels.names.count(name) == 1 else f"{name} ({net.labels.ids[at]})"
+    name = net.labels.names[label]
+    return name if net.labels.names.count(name) == 1 else f"{name} ({net.labels.ids[label]})"
 
 
 def take(path: str | None) -> tuple[np.ndarray | None, str]:

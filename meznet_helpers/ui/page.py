@@ -16,7 +16,7 @@ KEPT_SECONDS = 30  # uploads lie on disk at most twice as long
 EXAMPLE_WORDS = "cat, dog, lion, flower, motorcycle, cup of coffee, person, building"
 
 
-def page(checkpoints: Sequence[Path] = ()) -> Any:
+def page(checkpoints: Sequence[Path]) -> Any:
     """Make the page.
 
     Parameters
@@ -85,14 +85,14 @@ def page(checkpoints: Sequence[Path] = ()) -> Any:
         fields = [image, kind, words, template, members, method]
 
         def show(*given: Any) -> tuple:
-            scores, pictures, said = desk.label(*given)
-            return scores or None, pictures, _alert(said)
+            scores, pictures, words = desk.label(*given)
+            return scores or None, pictures, _alert(words)
 
         def dropped(path: str | None, *given: Any) -> tuple:
-            found, said = take(path)
-            if found is None:
-                return None, None, [], _alert(said)
-            return found, *show(found, *given)
+            pixels, words = take(path)
+            if pixels is None:
+                return None, None, [], _alert(words)
+            return pixels, *show(pixels, *given)
 
         results = [bars, seen, remark]
         alone = {"concurrency_limit": 1, "concurrency_id": "desk", "api_visibility": "private"}
@@ -112,5 +112,5 @@ def _path(payload: Any) -> str | None:
     return None if payload is None else payload.path
 
 
-def _alert(said: str) -> str:
-    return f'<p role="status">{html.escape(said)}</p>' if said else ""
+def _alert(words: str) -> str:
+    return f'<p role="status">{html.escape(words)}</p>' if words else ""

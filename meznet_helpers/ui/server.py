@@ -2,29 +2,25 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 
-HOST, PORT = "127.0.0.1", 7860
 MAX_MB = 20  # of an upload
 WAITING = 64  # requests in the queue; more are turned away
 
 
 @contextlib.contextmanager
-def serving(
-    host: str = HOST, port: int = PORT, checkpoints: Sequence[str | Path] = ()
-) -> Iterator[str]:
+def serving(host: str, port: int, checkpoints: Sequence[str | Path]) -> Iterator[str]:
     """Serve the page while a ``with`` lasts.
 
     Parameters
     ----------
     host : str
-        Address to listen on; that of the loopback by default, which other machines can't reach.
+        Address to listen on; that of the loopback can't be reached by other machines.
     port : int
     checkpoints : sequence of str or Path
         Folders of tuned CLIPs, as ``meznet clip finetune`` writes them.
@@ -45,7 +41,7 @@ def serving(
 
         from meznet_helpers.ui.page import CSS, page
 
-        blocks = page([Path(each).expanduser() for each in checkpoints])
+        blocks = page([Path(path).expanduser() for path in checkpoints])
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
         _, address, _ = blocks.queue(max_size=WAITING).launch(
             server_name=host,
@@ -72,18 +68,14 @@ def _check_free(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
     except (OSError, OverflowError) as error:
-        why = (getattr(error, "strerror", None) or str(error)).rstrip(".")
-        raise MeznetError(f"{host} port {port} can't be listened on ({why}).") from error
+        text = f"{host} port {port} can't be listened on ({reason(error)})."
+        raise MeznetError(text) from error
 
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[None]:
     """Keep uploads in a folder that goes when the page goes; keep gradio off the network."""
-    folder = tempfile.mkdtemp(prefix="meznet-ui-")
-    os.environ.update(
-        GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1"
-    )
-    try:
+    with tempfile.TemporaryDirectory(prefix="meznet-ui-", ignore_cleanup_errors=True) as folder:
+        quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        os.environ.update(quiet, GRADIO_TEMP_DIR=folder)
         yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

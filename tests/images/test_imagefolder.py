@@ -145,7 +145,7 @@ def test_trees_are_not_overwritten(tmp_path):
     with pytest.raises(MeznetError, match=r"there is there already; name a new folder\."):
         write_tree(pets, tmp_path / "there")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MeznetError, match=r"below can't be written \(Not a directory\)\."):
+    with pytest.raises(MeznetError, match=r"below can't be written \("):
         write_tree(pets, tmp_path / "file" / "below")
 
 

@@ -142,7 +142,7 @@ def test_exactly_the_chapters(
         threads.clear()
         if module:
             (helpers / "meznet_helpers" / module).write_text(f"# {module}", encoding="utf-8")
-        runs, _ = builder._run_all(book, cache, force, 2)
+        runs, _ = builder._run_all(book, cache, force)
         assert {run.name for run in runs if run.executed} == set(ran)
         return set(ran)
 

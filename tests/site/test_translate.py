@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from meznet_helpers.site import outputs
-from meznet_helpers.site.references import Label, TranslationError
+from meznet_helpers.site.inline import Label, TranslationError
 from meznet_helpers.site.sphinx_ext import mathml
 from meznet_helpers.site.translate import Page, resolve
 
