@@ -44,5 +44,5 @@ def did_you_mean(name: object, known: Iterable[str], otherwise: str = ".") -> st
     'There is no method "x"; there are soft and hard.'
     """
     near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
-    words = " or ".join(f'"{each}"' for each in near)
+    words = " or ".join(f'"{neighbor}"' for neighbor in near)
     return f"; did you mean {words}?" if near else otherwise

@@ -35,8 +35,8 @@ def aside(path: str | Path) -> Iterator[Path]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with aside(Path(folder, "a.txt")) as part:
     ...         _ = part.write_text("whole", encoding="utf-8")
-    ...         during = [each.name.startswith(".a.txt") for each in Path(folder).iterdir()]
-    ...     during, [each.name for each in Path(folder).iterdir()]
+    ...         during = [path.name.startswith(".a.txt") for path in Path(folder).iterdir()]
+    ...     during, [path.name for path in Path(folder).iterdir()]
     ([True], ['a.txt'])
     """
     path = Path(path)

@@ -145,12 +145,30 @@ def package_photographs(*, more: bool = False) -> dict[str, Path]:
     >>> package_photographs()["cat"].name
     'chelsea.png'
     """
-    found = {}
-    for name, (package, relative) in (_PHOTOGRAPHS | (_MORE if more else {})).items():
-        spec = importlib.util.find_spec(package)
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            path = Path(folder) / relative
-            if path.is_file():
-                found[name] = path
-                break
-    return found
+    files = _PHOTOGRAPHS | (_MORE if more else {})
+    paths = {name: installed(*place) for name, place in files.items()}
+    return {name: path for name, path in paths.items() if path}
+
+
+def installed(package: str, inside: str) -> Path | None:
+    """Return a file of an installed package, which is located and not imported.
+
+    Parameters
+    ----------
+    package : str
+    inside : str
+        Where the file lies in it.
+
+    Returns
+    -------
+    Path or None
+        None if the package or the file is not there.
+
+    Examples
+    --------
+    >>> installed("timm", "version.py").name, installed("timm", "nothing.txt")
+    ('version.py', None)
+    """
+    spec = importlib.util.find_spec(package)
+    folders = getattr(spec, "submodule_search_locations", None) or ()
+    return next(filter(Path.is_file, (Path(folder, inside) for folder in folders)), None)

@@ -92,14 +92,11 @@ class Dataset:
         Dataset
             With the same label space.
         """
-        at = np.arange(len(self))[np.asarray(places)]
+        chosen = np.arange(len(self))[np.asarray(places)]
         arrays, names = self.images.arrays, self.images.names
-        return Dataset(
-            Images([arrays[i] for i in at], [names[i] for i in at]),
-            self.truth[at],
-            self.labels,
-            [self.groups[i] for i in at] if self.groups else (),
-        )
+        images = Images([arrays[i] for i in chosen], [names[i] for i in chosen])
+        groups = [self.groups[i] for i in chosen] if self.groups else ()
+        return Dataset(images, self.truth[chosen], self.labels, groups)
 
     def by_picture(self, *, valid: float | int = 0.5, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Split at random, each label in the same proportion.

@@ -78,7 +78,7 @@ def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) 
     [[128, 128, 128], [128, 128, 128]]
     >>> read(b"GIF, or not?", name="letter.gif")
     Traceback (most recent call last):
-    meznet_helpers.images.pixels.ImageError: letter.gif: is not an image of a kind that can be read here.
+    meznet_helpers.images.pixels.ImageError: letter.gif: is not an image of a kind that ...
     """
     name = path_of(source) or "the image" if name is None else name
     if isinstance(source, Image.Image):

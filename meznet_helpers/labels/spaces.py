@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -321,43 +319,7 @@ def _timm_table(file: str, ids: Sequence[str]) -> list[str]:
 
 def _timm_file(file: str) -> str:
     """Read one of timm's data files; importing timm would import torch."""
-    spec = importlib.util.find_spec("timm")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "data" / "_info" / file
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    raise MeznetError(f"{file} comes with timm; install timm 1.0.15 or later.")
-
-
-def as_truth(truth: Sequence[int] | np.ndarray, images: int, labels: int) -> np.ndarray:
-    """Check that each image has the position of a label.
-
-    Parameters
-    ----------
-    truth : array of int, shape (images,)
-    images, labels : int
-        How many there are.
-
-    Returns
-    -------
-    ndarray of int64, shape (images,)
-
-    Raises
-    ------
-    MeznetError
-        If the shape does not fit or a position is not a label's.
-
-    Examples
-    --------
-    >>> as_truth([2, 3], 2, 3)
-    Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: truth must lie between 0 and 2, the last label.
-    """
-    truth = np.asarray(truth)
-    if truth.shape != (images,):
-        raise MeznetError(f"truth must have shape ({images},), one per image, not {truth.shape}.")
-    if truth.size and not np.issubdtype(truth.dtype, np.integer):
-        raise MeznetError(f"truth must hold indices of labels (int), not {truth.dtype}.")
-    if truth.size and (truth.min() < 0 or truth.max() >= labels):
-        raise MeznetError(f"truth must lie between 0 and {labels - 1}, the last label.")
-    return truth.astype(np.int64)
+    path = profile.installed("timm", f"data/_info/{file}")
+    if path is None:
+        raise MeznetError(f"{file} comes with timm; install timm 1.0.15 or later.")
+    return path.read_text(encoding="utf-8")

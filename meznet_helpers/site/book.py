@@ -90,8 +90,8 @@ def read(root: str | Path) -> Book:
     html = (settings.get("format") or {}).get("html")
     main = _flat(book["chapters"])
     files = [root / name for name in [*main, *_flat(book.get("appendices") or [])]]
-    bibliography = settings.get("bibliography") or []
-    sources = [bibliography] if isinstance(bibliography, str) else list(bibliography)
+    sources = settings.get("bibliography") or []
+    sources = [sources] if isinstance(sources, str) else sources
     bibliography = tuple(root / name for name in sources)
     for path in (*files, *bibliography):
         if not path.is_file():
@@ -101,8 +101,7 @@ def read(root: str | Path) -> Book:
     for path in files[1:]:
         if path.suffix != ".ipynb":
             raise MeznetError(f"_quarto.yml: {path.name} is not a notebook (.ipynb)")
-    names = [path.stem for path in files[1:]]
-    if len(set(names)) != len(names):
+    if len({path.stem for path in files[1:]}) != len(files) - 1:
         raise MeznetError("_quarto.yml: two chapters have the same file name")
     numbers = [*map(str, range(1, len(main))), *string.ascii_uppercase]
     chapters = tuple(starmap(Chapter, zip(numbers, files[1:], strict=False)))

@@ -106,7 +106,11 @@ def _refuse_empty(chapter: str, notebook: Any) -> None:
             raise ExecutionError(chapter, "none", f"empty chapter: it has {words}")
 
 
-async def _inline_values(client: Any, chapter: str, index: int, cell: Any) -> None:
+class _CellError(Exception):
+    """What went wrong in a cell."""
+
+
+async def _inline_values(client: Any, cell: Any) -> None:
     """Replace each ``{python}`` expression in a markdown cell by its value, Quarto's way."""
     expressions = {f"e{n}": code for n, code in enumerate(_INLINE.findall(cell.source))}
     if not expressions:
@@ -118,8 +122,8 @@ async def _inline_values(client: Any, chapter: str, index: int, cell: Any) -> No
     for name, code in expressions.items():
         answer = reply["content"]["user_expressions"][name]
         if answer["status"] != "ok":
-            error = f"{answer['ename']}: {answer['evalue']} (inline expression {code!r})"
-            raise ExecutionError(chapter, cell_name(index, cell), error)
+            error = f"{answer['ename']}: {answer['evalue']}"
+            raise _CellError(f"{error} (inline expression {code!r})")
         data = answer["data"]
         text = data.get("text/markdown") or data["text/plain"]
         quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
@@ -127,17 +131,14 @@ async def _inline_values(client: Any, chapter: str, index: int, cell: Any) -> No
     cell.source = _INLINE.sub(lambda _: values.pop(0), cell.source)
 
 
-def _check_outputs(chapter: str, index: int, cell: Any) -> None:
+def _check_outputs(cell: Any) -> None:
     """Raise if a cell failed or wrote to its error stream without leave."""
     tags = cell.metadata.get("tags", [])
     for output in cell.outputs:
         if output.output_type == "error":
-            error = f"{output.ename}: {output.evalue}"
-        elif output.get("name") == "stderr" and "stderr-ok" not in tags:
-            error = f"wrote to stderr without the tag stderr-ok: {output.text}"
-        else:
-            continue
-        raise ExecutionError(chapter, cell_name(index, cell), error)
+            raise _CellError(f"{output.ename}: {output.evalue}")
+        if output.get("name") == "stderr" and "stderr-ok" not in tags:
+            raise _CellError(f"wrote to stderr without the tag stderr-ok: {output.text}")
 
 
 def _keep_alt(cell: Any) -> None:
@@ -161,7 +162,7 @@ async def _run(notebook: Any, path: Path, env: dict[str, str], log: Any) -> Exec
     from nbclient import NotebookClient
     from nbclient.exceptions import DeadKernelError
 
-    chapter, cwd = path.stem, str(path.parent)
+    cwd = str(path.parent)
     # Where no kernels are installed, Jupyter takes that of the interpreter which runs now.
     manager = AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
@@ -182,16 +183,15 @@ async def _run(notebook: Any, path: Path, env: dict[str, str], log: Any) -> Exec
         memory.start()
         try:
             for index, cell in enumerate(notebook.cells):
-                try:
-                    if cell.cell_type == "markdown":
-                        await _inline_values(client, chapter, index, cell)
-                    elif cell.cell_type == "code":
-                        await client.async_execute_cell(cell, index)
-                        _check_outputs(chapter, index, cell)
-                        _keep_alt(cell)
-                except (DeadKernelError, TimeoutError) as error:
-                    text = f"{type(error).__name__}: {error}"
-                    raise ExecutionError(chapter, cell_name(index, cell), text) from error
+                if cell.cell_type == "markdown":
+                    await _inline_values(client, cell)
+                elif cell.cell_type == "code":
+                    await client.async_execute_cell(cell, index)
+                    _check_outputs(cell)
+                    _keep_alt(cell)
+        except (_CellError, DeadKernelError, TimeoutError) as error:
+            kind = "" if isinstance(error, _CellError) else f"{type(error).__name__}: "
+            raise ExecutionError(path.stem, cell_name(index, cell), f"{kind}{error}") from error
         finally:
             peak = memory.stop()
     return Executed(notebook, round(time.perf_counter() - started, 2), peak)

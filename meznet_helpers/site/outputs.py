@@ -58,12 +58,7 @@ class Cells(Blocks):
     """
 
     def __init__(
-        self,
-        page: str,
-        number: str | None,
-        keys: set[str],
-        folder: Path,
-        fold: bool | str = False,
+        self, page: str, number: str | None, keys: set[str], folder: Path, fold: bool | str = False
     ) -> None:
         """Start an empty page."""
         super().__init__(page, number, keys)
@@ -86,7 +81,7 @@ class Cells(Blocks):
         if options.get("output") is False:
             return
         pieces = self._pieces(cell.outputs, f"{Path(self.page).name}_files/cell-{index + 1}")
-        captions = [each for each in _CAPTIONED if options.get(f"{each}-cap")]
+        captions = [prefix for prefix in _CAPTIONED if options.get(f"{prefix}-cap")]
         kind = kind if name else next(iter(captions), "")
         wanted = [piece for piece in pieces if piece.kind in _CAPTIONED.get(kind, ())]
         if name and kind == "fig" and not wanted:
