@@ -323,3 +323,37 @@ def _timm_file(file: str) -> str:
     if path is None:
         raise MeznetError(f"{file} comes with timm; install timm 1.0.15 or later.")
     return path.read_text(encoding="utf-8")
+
+
+def as_truth(truth: Sequence[int] | np.ndarray, images: int, labels: int) -> np.ndarray:
+    """Check that each image has the position of a label.
+
+    Parameters
+    ----------
+    truth : array of int, shape (images,)
+    images, labels : int
+        How many there are.
+
+    Returns
+    -------
+    ndarray of int64, shape (images,)
+
+    Raises
+    ------
+    MeznetError
+        If the shape does not fit or a position is not a label's.
+
+    Examples
+    --------
+    >>> as_truth([2, 3], 2, 3)
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: truth must lie between 0 and 2, the last label.
+    """
+    truth = np.asarray(truth)
+    if truth.shape != (images,):
+        raise MeznetError(f"truth must have shape ({images},), one per image, not {truth.shape}.")
+    if truth.size and not np.issubdtype(truth.dtype, np.integer):
+        raise MeznetError(f"truth must hold indices of labels (int), not {truth.dtype}.")
+    if truth.size and (truth.min() < 0 or truth.max() >= labels):
+        raise MeznetError(f"truth must lie between 0 and {labels - 1}, the last label.")
+    return truth.astype(np.int64)
