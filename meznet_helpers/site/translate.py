@@ -104,7 +104,12 @@ class Page(Cells):
 
 
 def resolve(pages: Iterable[Page]) -> None:
-    """Turn the references between translated pages into links.
+    """Turn the references between translated pages into links, in their ``myst``.
+
+    Parameters
+    ----------
+    pages : iterable of Page
+        All pages of the book.
 
     Raises
     ------
