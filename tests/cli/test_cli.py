@@ -360,7 +360,7 @@ def test_evaluate_wrong_folders(several, tree, tmp_path, capsys):
     one_line(capsys, f"{tmp_path / 'gone'} is no folder", *asked, tmp_path / "gone")
     one_line(capsys, "holds no folders", *asked, tree / "Dark")
     (tree / "brigth").mkdir()
-    one_line(capsys, 'folder "brigth" is no label of labels; near: bright.', *asked, tree)
+    one_line(capsys, 'folder "brigth" is no label of labels; did you mean "bright"?', *asked, tree)
     (tree / "brigth").rename(tree / "a-b")
     one_line(capsys, f"{tree / 'a-b'} holds no images", *asked, tree)
     one_line(capsys, "is no folder", *asked, tree, "--confusion", tmp_path / "gone" / "c.csv")

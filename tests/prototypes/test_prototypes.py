@@ -198,7 +198,7 @@ def test_bad_input():
     for words, call in {
         'has a class "cat" already; update it': lambda: index.add("cat", x[:1]),
         '"fox" has no image; give one or more': lambda: index.add("fox", x[:0]),
-        'has no label id "owll"; nearest: owl': lambda: index.remove("owll"),
+        'has no label id "owll"; did you mean "owl"': lambda: index.remove("owll"),
         '"fox": embedding 0 holds NaN or infinity': lambda: index.add("fox", nan),
         '"cat": embedding 0 is zero': lambda: index.update("cat", zero),
         "queries: embedding 0 is zero": lambda: index.search(zero),
