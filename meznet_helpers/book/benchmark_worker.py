@@ -20,7 +20,7 @@ from meznet_helpers import emojizoo
 from meznet_helpers.book.benchmark import NETS, RECIPE
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.finetune import fit, nets, predict
-from meznet_helpers.measure import wilson
+from meznet_helpers.measure import proportion
 
 
 def fine_tune(spec: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,6 @@ def fine_tune(spec: dict[str, Any]) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     first, ids = probs.argmax(1), zoo.labels.ids
     hits = int((first == valid.truth).sum())
-    low, high = wilson(hits, len(valid))
     best = history[history["best"]].iloc[0]
     steps = recipe.epochs * (len(train) // recipe.batch)
     floats = {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
@@ -66,10 +65,7 @@ def fine_tune(spec: dict[str, Any]) -> dict[str, Any]:
         "n_train": len(train),
         "n": len(valid),
         "loss": float(best["valid_loss"]),
-        "hits": hits,
-        "accuracy": hits / len(valid),
-        "low": float(low),
-        "high": float(high),
+        **proportion(hits, len(valid)),
         "parameters": sum(each.numel() for each in floats.values()) / 1e6,
         "size_mb": len(save({k: v.half().contiguous() for k, v in floats.items()})) / 1e6,
         "train_s": float(history["seconds"].sum()),

@@ -13,7 +13,7 @@ from meznet_helpers.finetune import clip, predict
 from meznet_helpers.finetune import summary as summary_of
 from meznet_helpers.images import Dataset, read_many
 from meznet_helpers.labels import from_names
-from meznet_helpers.measure import student_t, wilson
+from meznet_helpers.measure import proportion, student_t
 from meznet_helpers.words import PHOTO
 from meznet_helpers.words.prompts import prompts
 
@@ -52,13 +52,13 @@ def final_ten() -> Dataset:
     >>> len(ten), ten.counts().to_dict()
     (10, {'animal': 3, 'not-animal': 7})
     """
-    found = profile.package_photographs(more=True)
+    files = profile.package_photographs(more=True)
     animals = ("cat", "cheetah", "lion")
     others = ("coffee", "rocket", "motorcycle", "china", "flower", "tower", "grace_hopper")
-    missing = [name for name in (*animals, *others) if name not in found]
+    missing = [name for name in (*animals, *others) if name not in files]
     if missing:
         raise MeznetError(f'the photograph "{missing[0]}" is not in the package it comes with.')
-    images = read_many([found[name] for name in (*animals, *others)])
+    images = read_many([files[name] for name in (*animals, *others)])
     images = dataclasses.replace(images, names=(*animals, *others))
     return Dataset(images, [0] * 3 + [1] * 7, from_names(["animal", "not animal"]))
 
@@ -142,9 +142,9 @@ def by_prompt(
             logits = embedded @ weight.T
             probs = np.exp(logits - logits.max(1, keepdims=True))
             probs = np.column_stack([*probs.T[: labels - 1], probs[:, labels - 1 :].sum(1)])
-            found = summary_of(dataset.truth, probs)
+            judged = summary_of(dataset.truth, probs)
             row = {"words": ", ".join(words[labels - 1 :]), "template": template}
-            row |= {key: found[key] for key in ("n", "accuracy", "low", "high", "balanced")}
+            row |= {key: judged[key] for key in ("n", "accuracy", "low", "high", "balanced")}
             rows.append(row | {"first": float((probs.argmax(1) == 0).mean())})
     return pd.DataFrame(rows)
 
@@ -182,10 +182,10 @@ def compare(
 
     rows = []
     for way, tuned in _tuned(parts[:2], seed, source, progress):
-        found = summary_of(parts[2].truth, tuned.probs(parts[2].images))
+        judged = summary_of(parts[2].truth, tuned.probs(parts[2].images))
         row = {"way": way[0], "share": way[1], "seed": seed}
-        row |= {key: found[key] for key in ("n", "accuracy", "balanced")}
-        row |= {"confusion": str(found["confusion"]), "seconds": tuned.history["seconds"].sum()}
+        row |= {key: judged[key] for key in ("n", "accuracy", "balanced")}
+        row |= {"confusion": str(judged["confusion"]), "seconds": tuned.history["seconds"].sum()}
         if others is not None:
             row |= {"left": left(tuned, others), "left_n": len(others)}
         rows.append(row)
@@ -200,8 +200,8 @@ def _tuned(
     for name, (method, recipe) in WAYS.items():
         tuned = clip.tune(*parts, method, recipe, **how)
         if name == "full":
-            for each in SHARES:
-                yield (name, each), clip.interpolated(tuned, each)
+            for share in SHARES:
+                yield (name, share), clip.interpolated(tuned, share)
         else:
             yield (name, 1.0), tuned
 
@@ -248,8 +248,8 @@ def summary(table: "pd.DataFrame") -> "pd.DataFrame":
         row = {"split": kind, "way": way, "share": share, "runs": len(runs), "n": runs["n"].sum()}
         for column in ("accuracy", "balanced", "left"):
             values = runs[column].to_numpy()
-            found = student_t(values) if np.isfinite(values).all() else (np.nan,) * 3
-            row |= dict(zip((column, f"{column}_low", f"{column}_high"), found, strict=True))
+            mean = student_t(values) if np.isfinite(values).all() else (np.nan,) * 3
+            row |= dict(zip((column, f"{column}_low", f"{column}_high"), mean, strict=True))
         counts = np.sum([json.loads(text) for text in runs["confusion"]], axis=0)
         rows.append(row | {"confusion": counts.tolist(), "seconds": runs["seconds"].mean()})
     return pd.DataFrame(rows)
@@ -277,6 +277,5 @@ def interval_widths(share: float, counts: Sequence[int]) -> "pd.DataFrame":
     import pandas as pd
 
     n = np.asarray(counts)
-    right = np.rint(share * n).astype(int)
-    low, high = wilson(right, n)
-    return pd.DataFrame({"n": n, "right": right, "accuracy": right / n, "low": low, "high": high})
+    shares = proportion(np.rint(share * n).astype(int), n)
+    return pd.DataFrame(shares).rename(columns={"hits": "right"})

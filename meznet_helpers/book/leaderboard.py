@@ -182,10 +182,10 @@ def times(*, seed: int = 0) -> dict[str, float]:
         net.release()
     nets, judge = tables("judge")[0], LocalJudge("tiny")
     some = nets.select(images=nets.images[:BATCH])
-    judging = timing.milliseconds(lambda: judge(some), 5) / BATCH
+    (judging,) = timing.milliseconds(lambda: judge(some), repeats=5)
     return {
         entry.name: sum(alone[name] for name in entry.members)
-        + (judging if entry.combine is _judged else 0)
+        + (judging / BATCH if entry.combine is _judged else 0)
         for entry in entries()
     }
 

@@ -11,7 +11,7 @@ from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images, read_tree
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.measure import repeats, wilson
+from meznet_helpers.measure import proportion, repeats
 from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, study
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def open_set(
     for label in chosen:
         place = rng.permutation(np.flatnonzero(truth == label))
         fifths[place] = np.arange(len(place)) % 5
-    labels = LabelSpace("known", [f"class-{each}" for each in chosen], list(map(str, chosen)))
+    labels = LabelSpace("known", [f"class-{label}" for label in chosen], list(map(str, chosen)))
     own = fifths >= 2
     index = PrototypeIndex.fit(
         features[own], np.searchsorted(chosen, truth[own]), labels, kind=kind, count=count,
@@ -268,11 +268,10 @@ def open_set(
     sorts = {"known classes": features[fifths == 1], "other classes": features[fifths < 0]}
     scores = {name: index.search(x).scores[:, 0] for name, x in (sorts | strangers).items()}
     first, rows = scores["known classes"], []
-    for name, found in scores.items():
-        rejected = int((found < index.threshold).sum())
-        sides = np.repeat([1, 0], [len(first), len(found)])
-        auroc = roc_auc_score(sides, np.concatenate([first, found]))
-        low, high = wilson(rejected, len(found))
-        rows.append([name, len(found), rejected / len(found), float(low), float(high), auroc])
-    columns = ["pictures", "n", "rejected", "low", "high", "auroc"]
-    return pd.DataFrame(rows, columns=columns), scores, index.threshold
+    for name, others in scores.items():
+        share = proportion(int((others < index.threshold).sum()), len(others))
+        sides = np.repeat([1, 0], [len(first), len(others)])
+        auroc = roc_auc_score(sides, np.concatenate([first, others]))
+        rows.append({"pictures": name} | share | {"auroc": auroc})
+    table = pd.DataFrame(rows).drop(columns="hits").rename(columns={"accuracy": "rejected"})
+    return table, scores, index.threshold

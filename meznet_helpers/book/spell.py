@@ -16,7 +16,7 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, read, read_many
 from meznet_helpers.labelers import Labeler, readable, squeeze
 from meznet_helpers.labels import join
-from meznet_helpers.measure import wilson
+from meznet_helpers.measure import proportion
 from meznet_helpers.names import labeler
 from meznet_helpers.predictions import Predictions
 
@@ -238,20 +238,13 @@ def summary(ranks: "pd.DataFrame", k: Sequence[int] = (1, 10)) -> "pd.DataFrame"
     import pandas as pd
 
     rows = [
-        {
-            "condition": condition,
-            "model": model,
-            "k": top,
-            "n": len(ranks),
-            "hits": (at <= top).sum(),
-        }
-        for (condition, model), at in ranks.items()
-        for top in k
+        [condition, model, first, len(ranks), (column <= first).sum()]
+        for (condition, model), column in ranks.items()
+        for first in k
     ]
-    return _with_interval(pd.DataFrame(rows))
+    return _with_interval(pd.DataFrame(rows, columns=["condition", "model", "k", "n", "hits"]))
 
 
 def _with_interval(table: "pd.DataFrame") -> "pd.DataFrame":
-    low, high = wilson(table["hits"].to_numpy(), table["n"].to_numpy())
-    table = table.assign(accuracy=table["hits"] / table["n"], low=low, high=high)
+    table = table.assign(**proportion(table["hits"].to_numpy(), table["n"].to_numpy()))
     return table[["condition", "model", "k", "n", "hits", "accuracy", "low", "high"]]

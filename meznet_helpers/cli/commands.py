@@ -103,8 +103,9 @@ def evaluate(args: argparse.Namespace) -> int:
         If an argument is wrong, a model can't be had, or the folder's labels don't fit.
     """
     import pandas as pd
+    from sklearn.metrics import confusion_matrix
 
-    from meznet_helpers.measure import accuracy, confusion, mixed_up, rank_of_truth
+    from meznet_helpers.measure import accuracy, mixed_up, rank_of_truth
 
     if args.tables:
         return _tables(args)
@@ -123,7 +124,8 @@ def evaluate(args: argparse.Namespace) -> int:
     for net in models:
         _, truth = sets[net.labels]
         found = _predict(net, images)
-        counts = confusion(found, truth)
+        guesses = found.probs[0].argmax(axis=1)
+        counts = confusion_matrix(truth, guesses, labels=range(len(net.labels)))
         tables.append(accuracy(rank_of_truth(found.probs, truth), models=found.models))
         pairs.append(mixed_up(counts, net.labels).assign(model=net.name))
         ids = list(net.labels.ids)

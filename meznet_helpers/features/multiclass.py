@@ -4,8 +4,8 @@ Both are spelled out here to be read; `sklearn.multiclass` does the same, and th
 Multinomial regression, which needs neither, is what scikit-learn's `LogisticRegression` does now.
 """
 
+import functools
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.measure import wilson
+from meznet_helpers.measure import proportion, timing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 REST = -1  # stands for all other classes
+FITS = 5  # how often each classifier is fitted to time it
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,13 +204,13 @@ def one_vs_one(x: Any, truth: Sequence[int] | np.ndarray, **options: Any) -> Bin
 def _classes(truth: Sequence[int] | np.ndarray) -> np.ndarray:
     """Check that classes are numbered from 0 and none is empty."""
     truth = np.asarray(truth)
-    found = np.unique(truth)
-    if len(found) < 3:
-        raise MeznetError(f"{len(found)} classes need no strategy; give three or more.")
-    if found.tolist() != list(range(len(found))):
+    classes = np.unique(truth)
+    if len(classes) < 3:
+        raise MeznetError(f"{len(classes)} classes need no strategy; give three or more.")
+    if classes.tolist() != list(range(len(classes))):
         raise MeznetError(
-            f"classes must be numbered 0 to {len(found) - 1}, each with a point, not "
-            f"{', '.join(map(str, found[:5]))}{' ...' if len(found) > 5 else ''}."
+            f"classes must be numbered 0 to {len(classes) - 1}, each with a point, not "
+            f"{', '.join(map(str, classes[:5]))}{' ...' if len(classes) > 5 else ''}."
         )
     return truth
 
@@ -225,8 +226,8 @@ def _fit(
     fitted = [LogisticRegression(**options).fit(*part) for part in parts]
     return BinaryLines(
         np.array(pairs),
-        np.concatenate([one.coef_ for one in fitted]),
-        np.concatenate([one.intercept_ for one in fitted]),
+        np.concatenate([line.coef_ for line in fitted]),
+        np.concatenate([line.intercept_ for line in fitted]),
     )
 
 
@@ -282,11 +283,7 @@ def strategies(seed: int = 0, **options: Any) -> dict[str, Any]:
 
 
 def compare(
-    models: Mapping[str, Any],
-    train: tuple[Any, Any],
-    test: tuple[Any, Any],
-    *,
-    repeats: int = 5,
+    models: Mapping[str, Any], train: tuple[Any, Any], test: tuple[Any, Any]
 ) -> "pd.DataFrame":
     """Fit classifiers and compare accuracy and time in one run.
 
@@ -295,34 +292,25 @@ def compare(
     models : mapping of str to estimator
         The first one is the measure of time.
     train, test : (array (points, features), array of int (points,))
-    repeats : int
-        How often each is fitted; the fastest counts, and the models take turns.
 
     Returns
     -------
     DataFrame
         One row for each model: `model`, `n` test points, `hits`, `accuracy`, `low`, `high` (95 %
-        Wilson interval), and `time`, how many times as long as the first the fit took.
+        Wilson interval), and `time`, how many times as long as the first the fit took (the medians
+        of `FITS` that were timed).
 
     Examples
     --------
     >>> x, truth = np.array([[0.0], [1.0], [5.0], [6.0], [10.0], [11.0]]), [0, 0, 1, 1, 2, 2]
-    >>> table = compare(strategies(), (x, truth), (x, truth), repeats=1)
+    >>> table = compare(strategies(), (x, truth), (x, truth))
     >>> table.columns.tolist(), table["hits"].tolist()
     (['model', 'n', 'hits', 'accuracy', 'low', 'high', 'time'], [6, 6, 6])
     """
     import pandas as pd
 
-    seconds = dict.fromkeys(models, np.inf)
-    for _ in range(repeats):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model.fit(*train)
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
-    n, first = len(test[1]), next(iter(seconds.values()))
-    rows = []
-    for name, model in models.items():
-        hits = int((model.predict(test[0]) == np.asarray(test[1])).sum())
-        low, high = wilson(hits, n)
-        rows.append([name, n, hits, hits / n, float(low), float(high), seconds[name] / first])
-    return pd.DataFrame(rows, columns=["model", "n", "hits", "accuracy", "low", "high", "time"])
+    fits = [functools.partial(model.fit, *train) for model in models.values()]
+    ms = timing.milliseconds(*fits, repeats=FITS)
+    right = [(model.predict(test[0]) == np.asarray(test[1])).sum() for model in models.values()]
+    shares = proportion(np.array(right), np.full(len(right), len(test[1])))
+    return pd.DataFrame({"model": list(models)} | shares | {"time": np.array(ms) / ms[0]})

@@ -14,14 +14,15 @@ from threadpoolctl import threadpool_limits
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labelers import squeeze
-from meznet_helpers.measure import bootstrap, wilson
+from meznet_helpers.measure import bootstrap, proportion
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LECTURE = [
-    ("lecture: gray pixels, 200 x 200", "logistic regression", 150, 100 / 150),
-    ("lecture: features of DenseNet121", "logistic regression", 150, 135 / 150),
+HALVINGS = 5  #: How often `by_picture` halves the images.
+_LECTURE = [  # of 150 photographs
+    ("lecture: gray pixels, 200 x 200", 100),
+    ("lecture: features of DenseNet121", 135),
 ]
 
 
@@ -93,10 +94,11 @@ def by_picture(
     models: Mapping[str, Any],
     truth: Sequence[int] | np.ndarray,
     *,
-    repeats: int = 5,
     seed: int = 0,
 ) -> "pd.DataFrame":
-    """Learn from one half of the images and judge the other, both ways, several times over.
+    """Learn from one half of the images and judge the other, both ways, `HALVINGS` times over.
+
+    Each class is halved.
 
     Parameters
     ----------
@@ -104,8 +106,6 @@ def by_picture(
     models : mapping of str to estimator
         They are cloned, not changed.
     truth : array of int, shape (images,)
-    repeats : int
-        How often the images are halved; each class is halved too.
     seed : int
         Of the halving.
 
@@ -131,7 +131,7 @@ def by_picture(
     truth = np.asarray(truth)
     if np.unique(truth, return_counts=True)[1].min() < 2:
         raise MeznetError("Each class needs two images or more, one for each half.")
-    halving = RepeatedStratifiedKFold(n_splits=2, n_repeats=repeats, random_state=seed)
+    halving = RepeatedStratifiedKFold(n_splits=2, n_repeats=HALVINGS, random_state=seed)
     return _judge(features, models, truth, list(halving.split(truth, truth)))
 
 
@@ -252,9 +252,10 @@ def lecture() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    table = pd.DataFrame(_LECTURE, columns=["features", "classifier", "n", "accuracy"])
-    low, high = wilson(table["accuracy"] * table["n"], table["n"])
-    return table.assign(low=low, high=high)
+    features, hits = zip(*_LECTURE, strict=True)
+    shares = proportion(np.array(hits), np.array([150, 150]))
+    table = {"features": features, "classifier": "logistic regression"} | shares
+    return pd.DataFrame(table).drop(columns="hits")
 
 
 def neighbors(

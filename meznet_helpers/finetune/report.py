@@ -10,7 +10,7 @@ import numpy as np
 from meznet_helpers.finetune.clip import Tuned
 from meznet_helpers.images import Dataset
 from meznet_helpers.labelers import pretrained
-from meznet_helpers.measure import wilson
+from meznet_helpers.measure import proportion
 from meznet_helpers.words import clip
 from meznet_helpers.words import tuned as folders
 
@@ -77,14 +77,10 @@ def summary(truth: np.ndarray, probs: np.ndarray) -> dict[str, Any]:
     guesses = np.asarray(probs).argmax(1)
     counts = confusion_matrix(truth, guesses, labels=range(probs.shape[1]))
     there = counts.sum(1) > 0
-    right, n = int(np.trace(counts)), int(counts.sum())
-    low, high = wilson(right, n)
+    share = proportion(int(np.trace(counts)), int(counts.sum()))
     table = {"confusion": counts.tolist()} if probs.shape[1] <= FEW else {}
     return {
-        "n": n,
-        "accuracy": right / n,
-        "low": float(low),
-        "high": float(high),
+        **{name: share[name] for name in ("n", "accuracy", "low", "high")},
         "balanced": float((np.diag(counts)[there] / counts[there].sum(1)).mean()),
         **table,
     }

@@ -4,14 +4,12 @@ from meznet_helpers.measure.accuracies import (
     FLOOR,
     accuracy,
     check_truth,
-    class_accuracy,
     hits,
     named_ranks,
     of_truth,
     rank_of_truth,
 )
 from meznet_helpers.measure.calibration import (
-    brier,
     expected_calibration_error,
     log_loss,
     reliability,
@@ -24,20 +22,16 @@ from meznet_helpers.measure.comparison import (
     error_correlation,
     mcnemar,
     paired_difference,
-    q_statistic,
 )
-from meznet_helpers.measure.confusions import confusion, mixed_up
-from meznet_helpers.measure.intervals import bootstrap, student_t, wilson
+from meznet_helpers.measure.confusions import mixed_up
+from meznet_helpers.measure.intervals import bootstrap, proportion, student_t, wilson
 
 __all__ = [
     "FLOOR",
     "accuracy",
     "against",
     "bootstrap",
-    "brier",
     "check_truth",
-    "class_accuracy",
-    "confusion",
     "disagreement",
     "error_correlation",
     "expected_calibration_error",
@@ -48,7 +42,7 @@ __all__ = [
     "named_ranks",
     "of_truth",
     "paired_difference",
-    "q_statistic",
+    "proportion",
     "rank_of_truth",
     "reliability",
     "student_t",

@@ -7,7 +7,7 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import as_truth
-from meznet_helpers.measure.intervals import wilson
+from meznet_helpers.measure.intervals import proportion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,73 +211,11 @@ def accuracy(
     >>> table[["model", "k", "n", "hits", "accuracy"]].values.tolist()
     [['net', 1, 4, 2, 0.5], ['net', 5, 4, 3, 0.75]]
     """
-    ranks, names = named_ranks(ranks, models)
-    ks = [k] if isinstance(k, int | np.integer) else list(k)
-    right = np.stack([hits(ranks, one).sum(axis=1) for one in ks], axis=1).ravel()
-    model = np.repeat(np.array(names, dtype=object), len(ks))
-    first = {"model": model, "k": np.tile(ks, len(names))}
-    return _shares(first, np.full(len(right), ranks.shape[1]), right)
-
-
-def class_accuracy(
-    ranks: np.ndarray,
-    truth: Sequence[int] | np.ndarray,
-    k: int = 1,
-    *,
-    labels: Sequence[str] | None = None,
-) -> "pd.DataFrame":
-    """Return one model's top-k accuracy for each true label, with n and Wilson's 95 % intervals.
-
-    Parameters
-    ----------
-    ranks : ndarray of int, shape (images,)
-        From `rank_of_truth`, of one model.
-    truth : array of int, shape (images,)
-        Index of each image's true label.
-    k : int
-        How many labels each image may have to be right.
-    labels : sequence of str, optional
-        Names of all labels, for instance ``predictions.labels.names``; else "0", "1" and so on.
-
-    Returns
-    -------
-    DataFrame
-        One row for each label that some image has, in label order: columns index (int64, the
-        label's place in the label space), label, n, hits (int64), accuracy, low, high (float64,
-        between 0 and 1).
-
-    Raises
-    ------
-    MeznetError
-        If `ranks` and `truth` are not of one shape (images,), `truth` does not hold indices of
-        labels, or `k` is below 1.
-
-    Examples
-    --------
-    >>> table = class_accuracy(np.array([1, 3, 1]), [0, 0, 2], labels=["cat", "dog", "owl"])
-    >>> table[["label", "n", "hits", "accuracy"]].values.tolist()
-    [['cat', 2, 1, 0.5], ['owl', 1, 1, 1.0]]
-    """
-    ranks, truth = np.asarray(ranks), np.asarray(truth)
-    if ranks.ndim != 1 or ranks.shape != truth.shape or not ranks.size:
-        raise MeznetError(
-            "ranks and truth must have the same shape (images,), "
-            f"not {ranks.shape} and {truth.shape}."
-        )
-    if not np.issubdtype(truth.dtype, np.integer) or truth.min() < 0:
-        raise MeznetError("truth must hold indices of labels (int, from 0 on).")
-    if labels is not None and truth.max() >= len(labels):
-        raise MeznetError(f"truth has label {truth.max()}, but {len(labels)} labels are named.")
-    n = np.bincount(truth)
-    right = np.bincount(truth[hits(ranks, k)], minlength=len(n))
-    index = np.flatnonzero(n)
-    names = [str(i) if labels is None else labels[i] for i in index]
-    return _shares({"index": index, "label": names}, n[index], right[index])
-
-
-def _shares(first: dict, n: np.ndarray, right: np.ndarray) -> "pd.DataFrame":
     import pandas as pd
 
-    low, high = wilson(right, n)
-    last = {"n": n, "hits": right, "accuracy": right / n, "low": low, "high": high}
-    return pd.DataFrame(first | last)
+    ranks, names = named_ranks(ranks, models)
+    ks = [k] if isinstance(k, int | np.integer) else list(k)
+    right = np.stack([hits(ranks, first).sum(axis=1) for first in ks], axis=1).ravel()
+    model = np.repeat(np.array(names, dtype=object), len(ks))
+    rows = {"model": model, "k": np.tile(ks, len(names))}
+    return pd.DataFrame(rows | proportion(right, np.full(len(right), ranks.shape[1])))

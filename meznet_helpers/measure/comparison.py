@@ -8,6 +8,7 @@ import numpy as np
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.measure import accuracies, calibration
 from meznet_helpers.measure.accuracies import hits, named_ranks
+from meznet_helpers.measure.intervals import SAMPLES
 from meznet_helpers.predictions import Predictions, positions
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def against(
     (place,), _ = positions("model", [model], predictions.models)
     base = ranks[place]
     table = accuracies.accuracy(ranks, 1, models=predictions.models).drop(columns="k")
-    gains = [paired_difference(one, base, seed=seed) for one in ranks]
+    gains = [paired_difference(row, base, seed=seed) for row in ranks]
     table[["gain", "gain_low", "gain_high"]] = gains
-    table["p"] = [mcnemar(one, base) for one in ranks]
+    table["p"] = [mcnemar(row, base) for row in ranks]
     table["log_loss"] = calibration.log_loss(predictions.probs, truth).mean(axis=1)
     table["ece"] = [
         calibration.expected_calibration_error(probs, truth) for probs in predictions.probs
@@ -64,15 +65,13 @@ def against(
     return table
 
 
-def mcnemar(ranks_a: np.ndarray, ranks_b: np.ndarray, k: int = 1) -> float:
+def mcnemar(ranks_a: np.ndarray, ranks_b: np.ndarray) -> float:
     """Test whether two models are equally accurate on the same images.
 
     Parameters
     ----------
     ranks_a, ranks_b : ndarray of int, shape (images,)
         From `rank_of_truth`, for the same images in the same order.
-    k : int
-        How many labels each image may have to be right.
 
     Returns
     -------
@@ -82,7 +81,7 @@ def mcnemar(ranks_a: np.ndarray, ranks_b: np.ndarray, k: int = 1) -> float:
     Raises
     ------
     MeznetError
-        If the two are not of one shape (images,) or are empty, or `k` is below 1.
+        If the two are not of one shape (images,) or are empty.
 
     Notes
     -----
@@ -99,12 +98,12 @@ def mcnemar(ranks_a: np.ndarray, ranks_b: np.ndarray, k: int = 1) -> float:
     """
     from scipy.special import bdtr
 
-    better, worse, _ = _outcomes(ranks_a, ranks_b, k)
+    better, worse, _ = _outcomes(ranks_a, ranks_b, 1)
     return min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5)))
 
 
 def paired_difference(
-    ranks_a: np.ndarray, ranks_b: np.ndarray, k: int = 1, *, seed: int = 0, n_boot: int = 2000
+    ranks_a: np.ndarray, ranks_b: np.ndarray, k: int = 1, *, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return how much more accurate `a` is than `b` on the same images, with a 95 % interval.
 
@@ -119,8 +118,6 @@ def paired_difference(
         How many labels each image may have to be right.
     seed : int
         Seed of the bootstrap.
-    n_boot : int
-        Number of bootstrap samples.
 
     Returns
     -------
@@ -144,11 +141,9 @@ def paired_difference(
     >>> paired_difference(a, b)[0]
     0.25
     """
-    if n_boot < 1:
-        raise MeznetError(f"n_boot must be 1 or more, not {n_boot}.")
     counts = np.array(_outcomes(ranks_a, ranks_b, k))
     n = counts.sum()
-    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=n_boot)
+    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=SAMPLES)
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
     return float((counts[0] - counts[1]) / n), float(low), float(high)
 
@@ -166,17 +161,13 @@ def _outcomes(ranks_a: np.ndarray, ranks_b: np.ndarray, k: int) -> tuple[int, in
     return better, worse, len(ranks_a) - better - worse
 
 
-def disagreement(
-    ranks: np.ndarray, k: int = 1, *, models: Sequence[str] | None = None
-) -> "pd.DataFrame":
+def disagreement(ranks: np.ndarray, *, models: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the share of images on which exactly one of two models is right.
 
     Parameters
     ----------
     ranks : ndarray of int, shape (models, images)
         From `rank_of_truth`.
-    k : int
-        How many labels each image may have to be right.
     models : sequence of str, optional
         Names, for instance ``predictions.models``; else "0", "1" and so on.
 
@@ -189,7 +180,7 @@ def disagreement(
     Raises
     ------
     MeznetError
-        If `ranks` has not two axes or no images, the names do not fit, or `k` is below 1.
+        If `ranks` has not two axes or no images, or the names do not fit.
 
     Notes
     -----
@@ -201,59 +192,19 @@ def disagreement(
     >>> disagreement(np.array([[1, 1, 2, 2], [1, 2, 1, 2]]), models=["a", "b"]).loc["a", "b"]
     np.float64(0.5)
     """
-    _, one, other, _, names = _counts(ranks, k, models)
-    return _table((one + other) / np.shape(ranks)[1], names)
+    import pandas as pd
+
+    ranks, names = named_ranks(ranks, models)
+    right = hits(ranks)
+    return pd.DataFrame([(right != row).mean(axis=1) for row in right], names, names)
 
 
-def q_statistic(
-    ranks: np.ndarray, k: int = 1, *, models: Sequence[str] | None = None
-) -> "pd.DataFrame":
-    """Return Yule's Q of two models being right.
-
-    Parameters
-    ----------
-    ranks, k, models
-        As for `disagreement`.
-
-    Returns
-    -------
-    DataFrame of float64, shape (models, models)
-        Symmetric, with the models as index and as columns; between -1 (the two are never right
-        together, or never wrong together) and 1 (one is right wherever the other is), 0 if they
-        err independently. NaN where one of the two is right on all images or on none, itself
-        included: then Q is 0/0. Any other model has 1 with itself.
-
-    Raises
-    ------
-    MeznetError
-        As for `disagreement`.
-
-    Notes
-    -----
-    G. U. Yule, On the association of attributes in statistics, Philosophical Transactions of the
-    Royal Society A 194 (1900) 257-319; for classifiers: L. I. Kuncheva and C. J. Whitaker,
-    Measures of diversity in classifier ensembles and their relationship with the ensemble
-    accuracy, Machine Learning 51 (2003) 181-207.
-
-    Examples
-    --------
-    >>> ranks = np.array([[1, 1, 1, 2, 2], [1, 1, 2, 1, 2]])
-    >>> q_statistic(ranks).loc["0", "1"].round(3)
-    np.float64(0.333)
-    """
-    both, one, other, neither, names = _counts(ranks, k, models)
-    same, apart = both * neither, one * other
-    return _table(_ratio(same - apart, same + apart), names)
-
-
-def error_correlation(
-    ranks: np.ndarray, k: int = 1, *, models: Sequence[str] | None = None
-) -> "pd.DataFrame":
+def error_correlation(ranks: np.ndarray, *, models: Sequence[str] | None = None) -> "pd.DataFrame":
     """Return the correlation of two models' errors, an error counting 1 and a hit 0.
 
     Parameters
     ----------
-    ranks, k, models
+    ranks, models
         As for `disagreement`.
 
     Returns
@@ -272,8 +223,7 @@ def error_correlation(
     -----
     Pearson's correlation of two 0/1 variables, also called phi; rho in L. I. Kuncheva and C. J.
     Whitaker, Measures of diversity in classifier ensembles and their relationship with the
-    ensemble accuracy, Machine Learning 51 (2003) 181-207. It has the sign of `q_statistic` and
-    is never farther from 0.
+    ensemble accuracy, Machine Learning 51 (2003) 181-207.
 
     Examples
     --------
@@ -281,26 +231,7 @@ def error_correlation(
     >>> error_correlation(ranks).loc["0", "1"].round(3)
     np.float64(0.167)
     """
-    both, one, other, neither, names = _counts(ranks, k, models)
-    spread = (both + one) * (other + neither)  # of the row's model: right times wrong
-    return _table(_ratio(both * neither - one * other, np.sqrt(spread * spread.T)), names)
-
-
-def _counts(ranks: np.ndarray, k: int, models: Sequence[str] | None) -> tuple:
-    """Count for each pair the images with both right, row only, column only, neither; and names."""
-    ranks, names = named_ranks(ranks, models)
-    right = hits(ranks, k).astype(float)
-    both = right @ right.T
-    total = right.sum(axis=1, keepdims=True)
-    one, other = total - both, total.T - both
-    return both, one, other, ranks.shape[1] - both - one - other, names
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
-
-
-def _table(values: np.ndarray, names: list[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(values, index=names, columns=names)
+    ranks, names = named_ranks(ranks, models)
+    return pd.DataFrame(~hits(ranks).T, columns=names, dtype=float).corr()

@@ -1,9 +1,12 @@
 """How sure can one be of a share or of a mean?"""
 
+from typing import Any
+
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
 
+SAMPLES = 2000  #: How many samples a bootstrap draws.
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 _CHUNK = 2_000_000  # values drawn at a time: 16 MB
 
@@ -18,7 +21,7 @@ def wilson(successes: np.ndarray | int, n: np.ndarray | int) -> tuple[np.ndarray
 
     Returns
     -------
-    low, high : ndarray of float64
+    low, high : float64 or ndarray of float64
 
     Notes
     -----
@@ -37,12 +40,33 @@ def wilson(successes: np.ndarray | int, n: np.ndarray | int) -> tuple[np.ndarray
     center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
     low = np.where(successes == 0, 0.0, center - half)
-    return low, np.where(successes == n, 1.0, center + half)
+    return low[()], np.where(successes == n, 1.0, center + half)[()]
 
 
-def bootstrap(
-    values: np.ndarray, *, seed: int = 0, n_boot: int = 2000
-) -> tuple[float, float, float]:
+def proportion(hits: np.ndarray | int, n: np.ndarray | int) -> dict[str, Any]:
+    """Say how many hits there are, of how many, which share that is, and how sure it is.
+
+    Parameters
+    ----------
+    hits, n : int or ndarray of int
+        `n` is 1 or more.
+
+    Returns
+    -------
+    dict
+        `n`, `hits`, `accuracy`, `low`, `high` (Wilson's 95 % interval): the columns of a table, or
+        a part of one of its rows.
+
+    Examples
+    --------
+    >>> {name: round(float(value), 3) for name, value in proportion(7, 10).items()}
+    {'n': 10.0, 'hits': 7.0, 'accuracy': 0.7, 'low': 0.397, 'high': 0.892}
+    """
+    low, high = wilson(hits, n)
+    return {"n": n, "hits": hits, "accuracy": hits / n, "low": low, "high": high}
+
+
+def bootstrap(values: np.ndarray, *, seed: int = 0) -> tuple[float, float, float]:
     """Return the mean of one value per image, with a 95 % interval.
 
     Parameters
@@ -52,18 +76,16 @@ def bootstrap(
         the same images: its interval is that of a paired comparison.
     seed : int
         Seed of the bootstrap.
-    n_boot : int
-        Number of bootstrap samples.
 
     Returns
     -------
     mean, low, high : float
-        The mean and the percentile interval.
+        The mean and the percentile interval of `SAMPLES` samples.
 
     Raises
     ------
     MeznetError
-        If `values` is not of shape (images,), is empty or not finite, or if `n_boot` is below 1.
+        If `values` is not of shape (images,), is empty or not finite.
 
     Notes
     -----
@@ -81,12 +103,10 @@ def bootstrap(
         raise MeznetError(
             f"values must be finite numbers of shape (images,), not of shape {values.shape}."
         )
-    if n_boot < 1:
-        raise MeznetError(f"n_boot must be 1 or more, not {n_boot}.")
     rng, n = np.random.default_rng(seed), len(values)
-    means = np.empty(n_boot)
+    means = np.empty(SAMPLES)
     rows = max(1, _CHUNK // n)
-    for start in range(0, n_boot, rows):
+    for start in range(0, SAMPLES, rows):
         part = means[start : start + rows]
         values[rng.integers(n, size=(len(part), n))].mean(axis=1, out=part)
     low, high = np.quantile(means, [0.025, 0.975])

@@ -2,6 +2,11 @@
 
 Each way returns how often each image is learned from in each run; an image that is not learned from
 is judged. All of them divide each class by itself, so that every class is in both parts.
+
+scikit-learn's splitters do not stand here: for the same seed they give other parts, so that the
+book's numbers would change. Its `StratifiedShuffleSplit` holds out a share of all images, not of
+each class and rounded down, and nothing of it draws with replacement. `by_group` gives the parts of
+its `LeaveOneGroupOut`, in the form that the others have.
 """
 
 from collections.abc import Sequence
@@ -11,17 +16,15 @@ import numpy as np
 from meznet_helpers.errors import MeznetError
 
 
-def random(
-    truth: Sequence[int] | np.ndarray, runs: int = 20, *, held_out: float = 0.2, seed: int = 0
-) -> np.ndarray:
-    """Hold out a share of each class at random, anew in each run.
+def random(truth: Sequence[int] | np.ndarray, runs: int = 20, *, seed: int = 0) -> np.ndarray:
+    """Hold out a fifth of each class at random, rounded down, anew in each run.
+
+    The document of chapter 5 does so.
 
     Parameters
     ----------
     truth : array of int, shape (images,)
     runs : int
-    held_out : float
-        Share of each class, rounded down, as the document of chapter 5 does.
     seed : int
 
     Returns
@@ -42,14 +45,13 @@ def random(
     places, rng = _places(truth, runs), np.random.default_rng(seed)
     weights = np.ones((runs, len(truth)), np.int64)
     for label, place in places.items():
-        count = int(held_out * len(place) + 1e-9)  # 0.2 * 60 is 12, whatever the rounding
-        if not 0 < count < len(place):
+        if len(place) < 5:
             raise MeznetError(
-                f"class {label} has {len(place)} image{'s'[: len(place) - 1]}; with {held_out} "
-                "held out one part would have none of it."
+                f"class {label} has {len(place)} image{'s'[: len(place) - 1]}; with a fifth held "
+                "out one part would have none of it."
             )
         for run in weights:
-            run[rng.permutation(place)[:count]] = 0
+            run[rng.permutation(place)[: len(place) // 5]] = 0
     return weights
 
 

@@ -42,9 +42,9 @@ def by_run(judged: "pd.DataFrame", k: int | Sequence[int] = (1, 4)) -> "pd.DataF
 
     ks = [k] if isinstance(k, int | np.integer) else list(k)
     rows = [
-        [run, each, len(ranks), (ranks <= each).mean()]
+        [run, first, len(ranks), (ranks <= first).mean()]
         for run, ranks in judged.groupby("run")["rank"]
-        for each in ks
+        for first in ks
     ]
     return pd.DataFrame(rows, columns=["run", "k", "n", "accuracy"])
 
@@ -86,17 +86,17 @@ def accuracy(
     import pandas as pd
 
     rows = []
-    for each, part in by_run(judged, k).groupby("k", sort=False):
+    for first, part in by_run(judged, k).groupby("k", sort=False):
         values = part["accuracy"]
         mean, low, high = student_t(values)
         wider = np.sqrt(1 + len(values) * overlap)
         ends = (mean - wider * (mean - low), mean + wider * (high - mean))
-        rows.append([each, len(part), part["n"].mean(), mean, *ends, values.min(), values.max()])
+        rows.append([first, len(part), part["n"].mean(), mean, *ends, values.min(), values.max()])
     columns = ["k", "runs", "n", "accuracy", "low", "high", "least", "most"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def by_class(judged: "pd.DataFrame", labels: Sequence[str], k: int = 1) -> "pd.DataFrame":
+def by_class(judged: "pd.DataFrame", labels: Sequence[str]) -> "pd.DataFrame":
     """Return the accuracy of each class over all runs together, the least accurate first.
 
     Parameters
@@ -104,7 +104,6 @@ def by_class(judged: "pd.DataFrame", labels: Sequence[str], k: int = 1) -> "pd.D
     judged : DataFrame
     labels : sequence of str
         Names of all classes.
-    k : int
 
     Returns
     -------
@@ -126,7 +125,7 @@ def by_class(judged: "pd.DataFrame", labels: Sequence[str], k: int = 1) -> "pd.D
     for truth, part in judged.groupby("truth"):
         wrong = part.loc[part["rank"] > 1, "guess"].value_counts()
         mistaken = labels[wrong.sort_index(kind="stable").idxmax()] if len(wrong) else ""
-        right = (part["rank"] <= k).mean()
+        right = (part["rank"] == 1).mean()
         rows.append([labels[truth], len(part), part["image"].nunique(), right, mistaken])
     table = pd.DataFrame(rows, columns=["label", "n", "images", "accuracy", "mistaken"])
     return table.sort_values("accuracy", kind="stable", ignore_index=True)
@@ -156,18 +155,21 @@ def confused(judged: "pd.DataFrame", labels: Sequence[str], count: int = 10) -> 
     [['cat', 'dog', 1, 0, 0.25]]
     """
     import pandas as pd
+    from sklearn.metrics import confusion_matrix
 
-    size = len(labels)
-    pairs = judged["truth"].to_numpy() * size + judged["guess"].to_numpy()
-    counts = np.bincount(pairs, minlength=size**2).reshape(size, size)
-    each = counts.sum(axis=1)
-    rows = [
-        [labels[a], labels[b], counts[a, b], counts[b, a],
-         (counts[a, b] + counts[b, a]) / (each[a] + each[b])]
-        for a, b in zip(*np.triu_indices(size, 1), strict=True)
-        if counts[a, b] + counts[b, a]
-    ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["first", "second", "there", "back", "share"])
+    counts = confusion_matrix(judged["truth"], judged["guess"], labels=range(len(labels)))
+    both, sums = np.triu(counts + counts.T, 1), counts.sum(axis=1)
+    first, second = np.nonzero(both)
+    names = np.array(labels, dtype=object)
+    table = pd.DataFrame(
+        {
+            "first": names[first],
+            "second": names[second],
+            "there": counts[first, second],
+            "back": counts[second, first],
+            "share": both[first, second] / (sums[first] + sums[second]),
+        }
+    )
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True).head(count)
 
 

@@ -38,24 +38,37 @@ def latency(net: "Labeler", image: np.ndarray, *, batch: int = 1, repeats: int =
     True
     """
     images = [image] * batch
-    return milliseconds(lambda: net.call("probabilities", images), repeats) / batch
+    (ms,) = milliseconds(lambda: net.call("probabilities", images), repeats=repeats)
+    return ms / batch
 
 
-def milliseconds(work: Callable[[], object], repeats: int) -> float:
-    """Measure how long something takes: the median, after one run that is not counted.
+def milliseconds(*works: Callable[[], object], repeats: int) -> list[float]:
+    """Measure how long things take. All times of the book are measured here.
+
+    Parameters
+    ----------
+    *works : callable
+        They take turns, so that a busy moment of the machine does not hit one of them alone.
+    repeats : int
+        How often each is run and counted, after one run that is not.
+
+    Returns
+    -------
+    list of float
+        Of each, the median.
 
     Examples
     --------
-    >>> milliseconds(lambda: None, 3) < 1
+    >>> milliseconds(lambda: None, lambda: sum(range(100_000)), repeats=3)[0] < 1
     True
     """
-    work()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds)) * 1000
+    seconds = np.empty((1 + repeats, len(works)))
+    for turn in seconds:
+        for number, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            turn[number] = time.perf_counter() - start
+    return (1000 * np.median(seconds[1:], axis=0)).tolist()
 
 
 def measure(nets: Sequence["BackboneLabeler"], image: np.ndarray) -> "pd.DataFrame":
@@ -78,8 +91,8 @@ def measure(nets: Sequence["BackboneLabeler"], image: np.ndarray) -> "pd.DataFra
     rows = []
     for net in nets:
         millions = float(net.call("parameters")[0]) / 1e6
-        about = {"model": net.name, "size": net.backbone.size, "parameters": millions}
-        rows.append(about | {"size_mb": 4 * millions, "ms": latency(net, image)})
+        row = {"model": net.name, "size": net.backbone.size, "parameters": millions}
+        rows.append(row | {"size_mb": 4 * millions, "ms": latency(net, image)})
         net.release()
     table = pd.DataFrame(rows)
     return table.assign(ratio=table["ms"] / table["ms"].iloc[0])

@@ -63,14 +63,14 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     >>> "70.0% (39.7 to 89.2)" in shares(row, "n", {"hits1": "top-1"}, "Hits").as_raw_html()
     True
     """
-    from meznet_helpers.measure import wilson
+    from meznet_helpers.measure import proportion
 
     shown = table[[column for column in table.columns if column not in hits]].copy()
     if "model" in shown:
         shown["model"] = shown["model"].map(short)
     for column, heading in hits.items():
-        low, high = wilson(table[column].to_numpy(), table[n].to_numpy())
-        shown[heading] = _with_interval(table[column] / table[n], low, high)
+        share = proportion(table[column].to_numpy(), table[n].to_numpy())
+        shown[heading] = _with_interval(share["accuracy"], share["low"], share["high"])
     table = plain(shown.rename(columns={n: "n"}), title).fmt_integer("n")
     return (
         table.fmt_number("parameters", decimals=2, pattern="{x} M")

@@ -95,7 +95,7 @@ def test_bytes_count_each_file_once(stored):
 def test_times_are_sums(monkeypatch):
     """Two milliseconds for each labeler, and half a one for the judge's own reading."""
     monkeypatch.setattr(leaderboard.timing, "latency", lambda net, image, **how: 2.0)
-    monkeypatch.setattr(leaderboard.timing, "milliseconds", lambda work, repeats: 16.0)
+    monkeypatch.setattr(leaderboard.timing, "milliseconds", lambda work, repeats: [16.0])
     found = leaderboard.times()
     assert found["llm/captioner@tiny"] == 2.0
     assert found["soft ensemble of the 7 nets"] == 14.0

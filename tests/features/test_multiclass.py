@@ -87,7 +87,7 @@ def test_counts():
 def test_compare():
     x, truth, _ = blobs(5, 2, 3)
     models = multiclass.strategies(seed=0, max_iter=300)
-    table = multiclass.compare(models, (x[:150], truth[:150]), (x[150:], truth[150:]), repeats=2)
+    table = multiclass.compare(models, (x[:150], truth[:150]), (x[150:], truth[150:]))
     assert table["model"].tolist() == list(multiclass.count(5)) and table["time"][0] == 1
     for name, hits in zip(table["model"], table["hits"], strict=True):
         assert hits == round(50 * models[name].score(x[150:], truth[150:]))
@@ -99,7 +99,7 @@ def test_compare():
 def test_time_of_pairs(report):
     x, truth, _ = blobs(20, 2, 300)
     models = multiclass.strategies(max_iter=2000)
-    table = multiclass.compare(models, (x, truth), (x, truth), repeats=3)
+    table = multiclass.compare(models, (x, truth), (x, truth))
     times = table.set_index("model")["time"]
     ratio = times["one against one"] / times["one against the rest"]
     report("20 classes: one against one / one against the rest", ratio, at_least=1.5)

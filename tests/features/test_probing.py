@@ -69,10 +69,11 @@ def test_classifiers():
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_by_picture_is_cross_validation(rows, repeats):
+def test_by_picture_is_cross_validation(rows, repeats, monkeypatch):
+    monkeypatch.setattr(probing, "HALVINGS", repeats)
     models = {"lr": LogisticRegression(), "knn": KNeighborsClassifier(3)}
     features = {"all": rows, "first": rows[:, :1]}
-    found = probing.by_picture(features, models, TRUTH, repeats=repeats, seed=5)
+    found = probing.by_picture(features, models, TRUTH, seed=5)
     assert list(found) == [(name, kind) for name in features for kind in models]
     rng = np.random.RandomState(5)  # as scikit-learn's repeated splits draw
     folds = [StratifiedKFold(2, shuffle=True, random_state=rng) for _ in range(repeats)]

@@ -6,7 +6,6 @@ import pytest
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.measure import (
     FLOOR,
-    brier,
     expected_calibration_error,
     log_loss,
     reliability,
@@ -15,7 +14,6 @@ from meznet_helpers.measure import (
 )
 from meznet_helpers.measure.calibration import COLDEST, HOTTEST
 
-PER_IMAGE = [log_loss, brier]
 PER_MODEL = [reliability, expected_calibration_error, temperature]
 
 
@@ -57,30 +55,10 @@ def test_log_loss_has_a_ceiling():
     assert np.float16(FLOOR) == 0 < np.float16(1.01 * FLOOR)
 
 
-def test_brier_by_hand():
-    probs, truth = made(2)
-    expected = ((probs.astype(float) - np.eye(6)[truth]) ** 2).sum(axis=-1)
-    values = brier(probs, truth)
-    assert values.dtype == np.float64
-    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-14)
-    assert brier(np.eye(2), [0, 0]).tolist() == [0, 2]
-
-
-def test_brier_is_never_negative():
-    """It loses no digits where a model is sure and right."""
-    surely = softmax(np.random.default_rng(3).standard_normal((500, 9)) * 0.1 + 17 * np.eye(9)[0])
-    probs = surely.astype(np.float32)
-    values = brier(probs, np.zeros(500, int))
-    expected = (((probs.astype(float) - np.eye(9)[0]) ** 2).sum(axis=1)).mean()
-    assert 0 < values.mean() == pytest.approx(expected, rel=1e-3, abs=0)
-    assert (values >= 0).all()
-
-
-@pytest.mark.parametrize("measure", PER_IMAGE)
-def test_one_model_as_several(measure):
+def test_one_model_as_several():
     probs, truth = made(4)
-    np.testing.assert_array_equal(measure(probs[1], truth), measure(probs, truth)[1])
-    assert measure(probs[:, :0], truth[:0]).shape == (3, 0)
+    np.testing.assert_array_equal(log_loss(probs[1], truth), log_loss(probs, truth)[1])
+    assert log_loss(probs[:, :0], truth[:0]).shape == (3, 0)
 
 
 def bins_by_hand(probs, truth, bins):
@@ -118,7 +96,8 @@ def test_reliability_by_hand(bins):
         shares = (row.accuracy, row.low, row.high)
         assert shares == pytest.approx((right / n, interval.low, interval.high))
     gaps = [abs(sum(b - a for a, b in pairs)) for pairs in expected.values()]
-    assert expected_calibration_error(probs, truth, bins) == pytest.approx(sum(gaps) / 300)
+    if bins == 15:
+        assert expected_calibration_error(probs, truth) == pytest.approx(sum(gaps) / 300)
 
 
 def test_reliability_on_the_edges():
@@ -210,7 +189,7 @@ def test_temper_twice():
     np.testing.assert_allclose(temper(temper(probs, 2), 3), temper(probs, 6), rtol=1e-5)
 
 
-@pytest.mark.parametrize("call", PER_IMAGE + PER_MODEL)
+@pytest.mark.parametrize("call", [log_loss, *PER_MODEL])
 def test_truth_is_checked(call):
     probs, truth = made(11)
     for bad, match in [(truth[:-1], "shape"), (truth + 6, "0 and 5"), (truth / 1, "int")]:
@@ -218,7 +197,7 @@ def test_truth_is_checked(call):
             call(probs[0], bad)
 
 
-@pytest.mark.parametrize("call", [*PER_IMAGE, *PER_MODEL, lambda probs, _: temper(probs, 2)])
+@pytest.mark.parametrize("call", [log_loss, *PER_MODEL, lambda probs, _: temper(probs, 2)])
 @pytest.mark.parametrize(
     "bad", [[-0.1, 1.1], [0.5, 0.52], [0.5, 0.48], [np.nan, 1], [np.inf, 0], [np.inf, -np.inf]]
 )
@@ -235,11 +214,10 @@ def test_one_model_is_asked_for(call):
             call(some, labels)
 
 
-@pytest.mark.parametrize("call", [reliability, expected_calibration_error])
-def test_bins_are_checked(call):
+def test_bins_are_checked():
     probs, truth = made(14)
     with pytest.raises(MeznetError, match="bins must"):
-        call(probs[0], truth, 0)
+        reliability(probs[0], truth, 0)
 
 
 @pytest.mark.parametrize("t", [0, -1, 0.001, 1000, np.nan, np.inf])

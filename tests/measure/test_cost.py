@@ -58,6 +58,19 @@ def test_latency_is_the_median(clock):
     assert timing.latency(net, IMAGE, repeats=5) == pytest.approx(2.0)
 
 
+def test_milliseconds_take_turns(clock):
+    """One run of each is not counted; of the others, each has its median."""
+    runs = []
+
+    def work(name, seconds):
+        runs.append(name)
+        clock.now += seconds if len(runs) > 2 else 100.0
+
+    works = (lambda: work("a", 0.002), lambda: work("b", 0.001 * len(runs)))
+    assert timing.milliseconds(*works, repeats=3) == pytest.approx([2, 5])
+    assert runs == ["a", "b"] * 4
+
+
 def test_measure(clock):
     nets = [FakeNet(clock, "a"), FakeNet(clock, "b", 0.007, 1_000_000)]
     table = timing.measure(nets, IMAGE)

@@ -49,8 +49,8 @@ def test_resampled_draws_as_many_as_there_are():
 
 def test_partitions_refuse():
     for words, call in {
-        "class 1 has 1 image; with 0.2": lambda: partitions.random([0, 0, 0, 0, 0, 1]),
-        "class 0 has 4 images; with 0.2": lambda: partitions.random([0] * 4),
+        "class 1 has 1 image; with a fifth": lambda: partitions.random([0, 0, 0, 0, 0, 1]),
+        "class 0 has 4 images; with a fifth": lambda: partitions.random([0] * 4),
         "0 runs": lambda: partitions.random([0] * 5, 0),
         "can't be cut into 3 folds": lambda: partitions.folds([0, 0], 3),
         "which would always be drawn": lambda: partitions.resampled([0, 1, 1]),
