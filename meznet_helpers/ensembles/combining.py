@@ -4,7 +4,6 @@ Every method takes the probabilities of all nets, shape (models, images, labels)
 of the ensemble: float32, shape (images, labels), each row with the sum 1.
 """
 
-import difflib
 import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean
 from meznet_helpers.measure import FLOOR, check_truth, hits, of_truth, rank_of_truth
 from meznet_helpers.predictions import Predictions, float_array, top_indices
 
@@ -194,17 +193,13 @@ def borda(probs: np.ndarray, weights: ArrayLike | None = None) -> np.ndarray:
     return to_one(_points(probs, np.arange(probs.shape[2], 0, -1), weights), axis=1)
 
 
-def reciprocal_rank(
-    probs: np.ndarray, weights: ArrayLike | None = None, constant: float = 60
-) -> np.ndarray:
-    """Give points by rank: one divided by a constant plus the rank.
+def reciprocal_rank(probs: np.ndarray, weights: ArrayLike | None = None) -> np.ndarray:
+    """Give points by rank: one divided by 60 plus the rank.
 
     Parameters
     ----------
     probs, weights
         As in `soft`. Of a net's scores only the order counts; equal ones count in label order.
-    constant : float
-        From 0 on. The larger, the less the first ranks stand out.
 
     Returns
     -------
@@ -213,22 +208,20 @@ def reciprocal_rank(
     Raises
     ------
     MeznetError
-        As `soft`, or if `constant` is negative.
+        As `soft`.
 
     Notes
     -----
     G. V. Cormack, C. L. A. Clarke and S. Buettcher, Reciprocal rank fusion outperforms Condorcet
-    and individual rank learning methods, SIGIR (2009) 758-759.
+    and individual rank learning methods, SIGIR (2009) 758-759, where the 60 comes from.
 
     Examples
     --------
-    >>> (1.5 * reciprocal_rank(np.array([[[0.3, 0.7]]]), constant=0)).tolist()
-    [[0.5, 1.0]]
+    >>> reciprocal_rank(np.array([[[0.3, 0.7]]])).round(3).tolist()
+    [[0.496..., 0.504...]]
     """
-    if not 0 <= constant < np.inf:
-        raise MeznetError(f"constant must be 0 or more, not {constant}.")
     probs = three_axes(probs)
-    points = 1 / (constant + np.arange(1, probs.shape[2] + 1))
+    points = 1 / (60 + np.arange(1, probs.shape[2] + 1))
     return to_one(_points(probs, points, weights), axis=1)
 
 
@@ -236,6 +229,14 @@ def reciprocal_rank(
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     method.__name__: method for method in (soft, hard, geometric, median, borda, reciprocal_rank)
 }
+
+
+def find(method: str) -> Callable[..., np.ndarray]:
+    """Return the method of a name."""
+    if method not in METHODS:
+        known = f"; there are {', '.join(METHODS)}."
+        raise MeznetError(f'there is no method "{method}"{did_you_mean(method, METHODS, known)}')
+    return METHODS[method]
 
 
 def combine(
@@ -256,7 +257,7 @@ def combine(
     name : str, optional
         What to call the ensemble; None: as the method is called.
     **options
-        For the method, such as ``weights``, ``k`` or ``constant``.
+        For the method, such as ``weights`` or ``k``.
 
     Returns
     -------
@@ -275,12 +276,9 @@ def combine(
     >>> combine(p, weights=[3, 1], name="mostly a")
     Predictions(1 model x 1 image x 1 label: mostly a)
     """
-    if not callable(method) and method not in METHODS:
-        near = difflib.get_close_matches(str(method), METHODS, n=1, cutoff=0)[0]
-        raise MeznetError(f'no method "{method}"; nearest is "{near}", of {", ".join(METHODS)}.')
+    run = method if callable(method) else find(method)
     if len(predictions.models) < 2:
         raise MeznetError(f"an ensemble needs at least two nets, not {len(predictions.models)}.")
-    run = method if callable(method) else METHODS[method]
     name = name or getattr(run, "__name__", type(run).__name__)
     probs = run(predictions.probs, **options)
     return Predictions(probs[None], [name], predictions.images, predictions.labels)
@@ -289,31 +287,27 @@ def combine(
 def _weighted(scores: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
     """Average over the models."""
     parts = shares(weights, len(scores), scores.shape[2])
-    return sum(part * each for part, each in zip(parts, scores, strict=True))
+    return sum(part * net for part, net in zip(parts, scores, strict=True))
 
 
 def _points(probs: np.ndarray, points: np.ndarray, weights: ArrayLike | None) -> np.ndarray:
     """Average over the models what each label gets for its rank, the first len(points) ranks."""
     labels, points = probs.shape[2], points.astype(np.float32)
     scores, rows = np.zeros(probs.shape[1:], np.float32), np.arange(probs.shape[1])[:, None]
-    for each, part in zip(probs, shares(weights, len(probs), labels), strict=True):
-        top = top_indices(each, len(points))
+    for net, part in zip(probs, shares(weights, len(probs), labels), strict=True):
+        top = top_indices(net, len(points))
         scores[rows, top] += points * np.broadcast_to(part, labels)[top]
     return scores
 
 
-def by_size(
-    predictions: Predictions, truth: Sequence[int] | np.ndarray, method: str = "soft"
-) -> "pd.DataFrame":
-    """Measure every ensemble that can be made of some nets.
+def by_size(predictions: Predictions, truth: Sequence[int] | np.ndarray) -> "pd.DataFrame":
+    """Measure every soft ensemble that can be made of some nets.
 
     Parameters
     ----------
     predictions : Predictions
         Of a few nets: with m of them there are 2^m - 1 ensembles.
     truth : array of int, shape (images,)
-    method : str
-        One of `meznet_helpers.ensembles.METHODS`.
 
     Returns
     -------
@@ -334,20 +328,14 @@ def by_size(
     def accuracy(probs: np.ndarray) -> float:
         return float(hits(rank_of_truth(probs, truth)).mean())
 
-    single = [accuracy(probs) for probs in predictions.probs]
+    names, single = predictions.models, [accuracy(probs) for probs in predictions.probs]
     rows = []
-    for count in range(1, len(predictions.models) + 1):
-        for members in itertools.combinations(range(len(predictions.models)), count):
-            probs = predictions.probs[list(members)]
-            rows.append(
-                {
-                    "nets": count,
-                    "members": tuple(predictions.models[at] for at in members),
-                    "accuracy": accuracy(METHODS[method](probs)),
-                    "best": max(single[at] for at in members),
-                }
-            )
-    return pd.DataFrame(rows)
+    for count in range(1, len(names) + 1):
+        for members in itertools.combinations(range(len(names)), count):
+            together = accuracy(soft(predictions.probs[list(members)]))
+            best = max(single[net] for net in members)
+            rows.append([count, tuple(names[net] for net in members), together, best])
+    return pd.DataFrame(rows, columns=["nets", "members", "accuracy", "best"])
 
 
 def three_axes(probs: ArrayLike) -> np.ndarray:
@@ -472,16 +460,14 @@ def truth_probs(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.maximum(of_truth(probs, truth), FLOOR)
 
 
-def accuracy_weights(probs: np.ndarray, truth: np.ndarray, power: float = 4) -> np.ndarray:
-    """Weigh nets by a power of their accuracy.
+def accuracy_weights(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Weigh nets by the fourth power of their accuracy.
 
     Parameters
     ----------
     probs : ndarray of float, shape (models, images, labels)
         Predictions for images that are not those to be judged later.
     truth : array of int, shape (images,)
-    power : float
-        From 0 on. The larger, the more the better nets count; 0: all count the same.
 
     Returns
     -------
@@ -491,7 +477,7 @@ def accuracy_weights(probs: np.ndarray, truth: np.ndarray, power: float = 4) -> 
     Raises
     ------
     MeznetError
-        As `truth_probs`, or if `power` is negative.
+        As `truth_probs`.
 
     Notes
     -----
@@ -502,12 +488,10 @@ def accuracy_weights(probs: np.ndarray, truth: np.ndarray, power: float = 4) -> 
     Examples
     --------
     >>> probs = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.3, 0.7]]])
-    >>> accuracy_weights(probs, [0, 0], power=1).round(3).tolist()
-    [0.667, 0.333]
+    >>> accuracy_weights(probs, [0, 0]).round(3).tolist()
+    [0.941, 0.059]
     """
-    if not 0 <= power < np.inf:
-        raise MeznetError(f"power must be 0 or more, not {power}.")
-    return to_one(_right(probs, truth).mean(axis=1) ** power)
+    return to_one(_right(probs, truth).mean(axis=1) ** 4)
 
 
 def information_weights(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -581,8 +565,8 @@ def class_weights(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
     [[0.6, 0.5], [0.4, 0.5]]
     """
     right, labels = _right(probs, truth), np.shape(probs)[2]
-    found = np.stack([np.bincount(truth, each, minlength=labels) for each in right])
-    return to_one(found + 1.0)
+    counts = np.stack([np.bincount(truth, net, minlength=labels) for net in right])
+    return to_one(counts + 1.0)
 
 
 def _right(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:

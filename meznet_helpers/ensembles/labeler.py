@@ -15,6 +15,8 @@ from meznet_helpers.predictions import Predictions, unique_names
 class EnsembleLabeler(Labeler):
     """Several labelers, combined by `meznet_helpers.ensembles.combine`, or by a judge.
 
+    Predictions call it ``ensemble/METHOD(MEMBER, MEMBER)``, or by the judge's name.
+
     Parameters
     ----------
     members : sequence of Labeler
@@ -22,17 +24,12 @@ class EnsembleLabeler(Labeler):
     method : str or callable
         A key of `meznet_helpers.ensembles.METHODS`; or what makes probabilities (images, labels)
         of `Predictions` and has a `name`, such as `meznet_helpers.llm.LocalJudge`.
-    weights : sequence of float, optional
-        One for each member.
-    name : str, optional
-        How predictions call it; ``ensemble/METHOD(MEMBER, MEMBER)`` by default, and a judge's
-        name.
 
     Raises
     ------
     MeznetError
         If there are fewer than two members, two of one name, or other label spaces among them; or
-        the method or the weights are wrong.
+        there is no such method.
 
     Examples
     --------
@@ -47,10 +44,8 @@ class EnsembleLabeler(Labeler):
         self,
         members: Sequence[Labeler],
         method: str | Callable[[Predictions], np.ndarray] = "soft",
-        weights: Sequence[float] | None = None,
-        name: str | None = None,
     ) -> None:
-        """Check the members, the method and the weights before anything is loaded."""
+        """Check the members and the method before anything is loaded."""
         if isinstance(members, str | Labeler) or not all(isinstance(m, Labeler) for m in members):
             raise MeznetError("members must be a list of labelers; labeler(name) makes one.")
         self.members = list(members)
@@ -66,27 +61,18 @@ class EnsembleLabeler(Labeler):
                     f"({len(member.labels)})."
                 )
         self.method = method
-        self.weights = weights
-        own = getattr(method, "name", None)
-        self.name = name or own or f"ensemble/{method}({', '.join(names)})"
-        if callable(method):
-            return
-        even = np.full((1, len(self.labels)), 1 / len(self.labels), np.float32)
-        self._combined([even] * len(names), ["image"])  # tries the method and the weights
+        self.name = getattr(method, "name", None) or f"ensemble/{method}({', '.join(names)})"
+        if not callable(method):
+            combining.find(method)
 
     def _combined(self, probs: Sequence[np.ndarray], images: Sequence[str]) -> Predictions:
         """Combine the members' probabilities, each (images, labels)."""
         names = [member.name for member in self.members]
         together = Predictions(np.stack(probs), names, images, self.labels)
         if callable(self.method):
-            found = self.method(together)
-            return Predictions(found[None], (self.name,), images, self.labels)
-        options = {} if self.weights is None else {"weights": self.weights}
-        try:
-            return combining.combine(together, self.method, name=self.name, **options)
-        except (TypeError, ValueError) as error:
-            said = f'The method "{self.method}" takes no weights like {self.weights!r}.'
-            raise MeznetError(said) from error
+            judged = self.method(together)
+            return Predictions(judged[None], (self.name,), images, self.labels)
+        return combining.combine(together, self.method, name=self.name)
 
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch by all members; see `Labeler.probabilities`."""
@@ -104,17 +90,17 @@ class EnsembleLabeler(Labeler):
         probs = []
         for member in self.members:
             try:
-                found = member.predict(images, batch_size=batch_size, progress=progress)
+                predictions = member.predict(images, batch_size=batch_size, progress=progress)
             finally:
                 member.release()
-            probs.append(found.probs[0])
+            probs.append(predictions.probs[0])
         return self._combined(probs, images.names)
 
     def release(self) -> None:
         """Release each member, and a judge."""
-        for each in (*self.members, self.method):
-            if hasattr(each, "release"):
-                each.release()
+        for part in (*self.members, self.method):
+            if hasattr(part, "release"):
+                part.release()
 
 
 def parse(name: str) -> tuple[str, list[str]]:
@@ -140,9 +126,9 @@ def parse(name: str) -> tuple[str, list[str]]:
     >>> parse("ensemble/soft(keras/A@tiny, ensemble/hard(keras/B@tiny,keras/C@tiny))")
     ('soft', ['keras/A@tiny', 'ensemble/hard(keras/B@tiny,keras/C@tiny)'])
     """
-    found = re.fullmatch(r"ensemble/\s*([\w-]+)\s*\((.*)\)", name.strip(), re.DOTALL)
+    match = re.fullmatch(r"ensemble/\s*([\w-]+)\s*\((.*)\)", name.strip(), re.DOTALL)
     depth, members = 0, [""]
-    for letter in found[2] if found else "":
+    for letter in match[2] if match else "":
         depth += (letter == "(") - (letter == ")")
         if depth < 0:
             break
@@ -156,4 +142,4 @@ def parse(name: str) -> tuple[str, list[str]]:
             f'"{name}" is no name of an ensemble; one looks like '
             '"ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)".'
         )
-    return found[1], members
+    return match[1], members

@@ -1,6 +1,12 @@
 """Every picture of the book. Each function returns a matplotlib figure and shows nothing itself."""
 
-from meznet_helpers.plots.accuracies import accuracy_against_size, by_size, gains, spell
+from meznet_helpers.plots.accuracies import (
+    accuracy_against_size,
+    by_size,
+    gains,
+    leaderboard,
+    spell,
+)
 from meznet_helpers.plots.benchmark import (
     against_costs,
     confusion_grid,
@@ -9,7 +15,6 @@ from meznet_helpers.plots.benchmark import (
 )
 from meznet_helpers.plots.calibration import first_scores, pairs, reliability
 from meznet_helpers.plots.clip import by_prompt, interval_widths, price
-from meznet_helpers.plots.leaderboard import leaderboard
 from meznet_helpers.plots.multiclass import lines, regions
 from meznet_helpers.plots.networks import layers, network
 from meznet_helpers.plots.pictures import images, what_nets_see

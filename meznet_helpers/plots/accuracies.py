@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers.plots.style import WIDTH, short
+from meznet_helpers.plots.style import MARKERS, color, panel, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,24 +32,17 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     >>> accuracy_against_size(keras_applications()).axes[0].get_xscale()
     'log'
     """
-    import matplotlib.pyplot as plt
     import seaborn as sns
 
     family = table["model"].str.extract(
         r"^(VGG|ResNet|DenseNet|MobileNet|NASNet|EfficientNetV2|"
         r"EfficientNet|ConvNeXt|Inception|Xception)"
     )[0]
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4.8), layout="constrained")
-        sns.scatterplot(
-            table.assign(family=family),
-            x="size_mb",
-            y="top1",
-            hue="family",
-            style="family",
-            s=60,
-            ax=axis,
-        )
+    figure, axis = panel(4.8)
+    sns.scatterplot(
+        table.assign(family=family), x="size_mb", y="top1", hue="family", style="family", s=60,
+        ax=axis,
+    )  # fmt: skip
     axis.set(xscale="log", xlabel="size of the weights, MB", ylabel="top-1 accuracy, ImageNet")
     axis.xaxis.set_major_formatter("{x:.0f}")
     axis.yaxis.set_major_formatter("{x:.0%}")
@@ -60,19 +53,16 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
         axis.annotate(
             row.model, (row.size_mb, row.top1), (5, -11), textcoords="offset points", fontsize=8
         )
-    plt.close(figure)
     return figure
 
 
-def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
-    """Draw accuracy with its interval, per net and condition.
+def spell(summary: "pd.DataFrame") -> "Figure":
+    """Draw top-1 accuracy with its interval, per net and condition.
 
     Parameters
     ----------
     summary : DataFrame
         As `meznet_helpers.book.spell.summary` returns it.
-    k : int
-        Which of its top-k rows to draw.
 
     Returns
     -------
@@ -84,13 +74,9 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
     >>> spell(reference().query("n == 500")).axes[0].get_ylabel()
     'top-1 accuracy, n = 500'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    rows = summary[summary["k"] == k]
+    rows = summary[summary["k"] == 1]
     conditions, models = rows["condition"].unique(), rows["model"].unique()
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.8), layout="constrained")
+    figure, axis = panel(3.8)
     width = 0.8 / len(conditions)
     for number, condition in enumerate(conditions):
         part = rows[rows["condition"] == condition].set_index("model").loc[models]
@@ -99,16 +85,15 @@ def spell(summary: "pd.DataFrame", *, k: int = 1) -> "Figure":
             part["accuracy"],
             width,
             label=condition,
-            color=sns.color_palette("colorblind")[number],
+            color=color(number),
             yerr=(part["accuracy"] - part["low"], part["high"] - part["accuracy"]),
             capsize=3,
         )
     axis.set_xticks(range(len(models)), [short(name) for name in models])
-    axis.set_ylabel(f"top-{k} accuracy, n = {rows['n'].iloc[0]:,}")
+    axis.set_ylabel(f"top-1 accuracy, n = {rows['n'].iloc[0]:,}")
     axis.yaxis.set_major_formatter("{x:.0%}")
     above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(conditions)}
     axis.legend(title="", fontsize=9, frameon=False, **above)
-    plt.close(figure)
     return figure
 
 
@@ -134,23 +119,16 @@ def gains(table: "pd.DataFrame", base: str) -> "Figure":
     >>> gains(pd.DataFrame([row]), "keras/A@tiny").axes[0].get_xlabel()
     'points of top-1 accuracy gained on A, n = 5'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     rows = table[table["model"] != base].iloc[::-1]
-    with sns.axes_style("whitegrid"):
-        height = 1 + 0.28 * len(rows)
-        figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
-    blue, orange = sns.color_palette("colorblind")[0], sns.color_palette("colorblind")[3]
+    figure, axis = panel(1 + 0.28 * len(rows))
     for place, row in enumerate(rows.itertuples()):
-        color = blue if row.gain_low > 0 else orange if row.gain_high < 0 else "0.55"
+        sure = color(0) if row.gain_low > 0 else color(3) if row.gain_high < 0 else "0.55"
         ends = ([100 * (row.gain - row.gain_low)], [100 * (row.gain_high - row.gain)])
-        axis.errorbar(100 * row.gain, place, xerr=ends, fmt="o", color=color, capsize=3)
+        axis.errorbar(100 * row.gain, place, xerr=ends, fmt="o", color=sure, capsize=3)
     axis.axvline(0, color="0.2", linewidth=1)
     axis.set_yticks(range(len(rows)), [short(name) for name in rows["model"]])
     n = int(table["n"].iloc[0])
     axis.set_xlabel(f"points of top-1 accuracy gained on {short(base)}, n = {n:,}")
-    plt.close(figure)
     return figure
 
 
@@ -173,11 +151,7 @@ def by_size(table: "pd.DataFrame") -> "Figure":
     >>> by_size(pd.DataFrame({"nets": [1, 1, 2], "accuracy": [0.1, 0.2, 0.3]})).axes[0].get_xlabel()
     'nets in the ensemble'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.8), layout="constrained")
+    figure, axis = panel(3.8)
     axis.plot(table["nets"], table["accuracy"], "o", color="0.6", label="one ensemble")
     means = table.groupby("nets")["accuracy"].agg(["mean", "max"])
     axis.plot(means.index, means["mean"], "-", label="mean of all of that size")
@@ -186,5 +160,39 @@ def by_size(table: "pd.DataFrame") -> "Figure":
     axis.set(xlabel="nets in the ensemble", ylabel="top-1 accuracy")
     axis.yaxis.set_major_formatter("{x:.0%}")
     axis.legend(frameon=False, fontsize=9)
-    plt.close(figure)
+    return figure
+
+
+def leaderboard(table: "pd.DataFrame") -> "Figure":
+    """Draw the top-1 accuracy of each labeler with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `meznet_helpers.book.leaderboard.build` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each labeler, in the table's order; a color and a marker for each chapter.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"labeler": "a", "chapter": 1, "n": 9, "top1": 0.5, "top1_low": 0.2, "top1_high": 0.8}
+    >>> leaderboard(pd.DataFrame([row])).axes[0].get_xlabel()
+    'top-1 accuracy, n = 9'
+    """
+    figure, axis = panel(1.1 + 0.3 * len(table))
+    for number, (chapter, rows) in enumerate(table.groupby("chapter")):
+        ends = [rows["top1"] - rows["top1_low"], rows["top1_high"] - rows["top1"]]
+        axis.errorbar(
+            rows["top1"], rows.index, xerr=ends, fmt=MARKERS[number], color=color(number),
+            capsize=3, label=f"chapter {chapter}",
+        )  # fmt: skip
+    axis.set_yticks(range(len(table)), table["labeler"])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"top-1 accuracy, n = {int(table['n'].iloc[0]):,}")
+    axis.xaxis.set_major_formatter("{x:.0%}")
+    axis.legend(frameon=False, loc="lower right")
     return figure

@@ -1,11 +1,20 @@
 """Pictures of nets that were fine-tuned on one task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import MARKERS, WIDTH
+from meznet_helpers.plots.style import (
+    MARKERS,
+    WIDTH,
+    WRONG,
+    color,
+    frame,
+    grid,
+    legend,
+    panels,
+    subplots,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +22,7 @@ if TYPE_CHECKING:
 
     from meznet_helpers.images import Dataset
 
+PICTURES = 15  #: How many `prediction_grid` draws, at most.
 _COSTS = {
     "size_mb": "size of the weights, MB",
     "train_ms": "training, ms per step",
@@ -40,26 +50,19 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
     >>> len(against_costs(published()).axes)
     6
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
     from matplotlib.ticker import LogLocator
 
-    with sns.axes_style("whitegrid"):
-        figure, axes = plt.subplots(
-            2, 3, sharex="col", sharey="row", figsize=(WIDTH, 5.6), layout="constrained"
-        )
-    colors = sns.color_palette("colorblind", len(MARKERS))
+    figure, axes = subplots(2, 3, (WIDTH, 5.6), sharex="col", sharey="row")
     for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
         for axis, cost in zip(row, _COSTS, strict=True):
             for number, net in enumerate(table.to_dict("records")):
                 ends = None
                 if measure == "accuracy" and "low" in net:
                     ends = ([net["accuracy"] - net["low"]], [net["high"] - net["accuracy"]])
-                place = number % len(MARKERS)
                 axis.errorbar(
-                    net[cost], net[measure], yerr=ends, fmt=MARKERS[place], markersize=7,
-                    color=colors[place], label=net["model"], capsize=3, markeredgecolor="0.2",
-                    markeredgewidth=0.5,
+                    net[cost], net[measure], yerr=ends, fmt=MARKERS[number % len(MARKERS)],
+                    color=color(number), label=net["model"], capsize=3, markersize=7,
+                    markeredgecolor="0.2", markeredgewidth=0.5,
                 )  # fmt: skip
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -71,9 +74,8 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
     axes[0, 0].yaxis.set_major_formatter("{x:.0%}")
     axes[1, 0].set_ylabel("loss, cross entropy")
     handles, names = axes[0, 0].get_legend_handles_labels()
-    markers = [each.lines[0] for each in handles]
+    markers = [handle.lines[0] for handle in handles]
     figure.legend(markers, names, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
-    plt.close(figure)
     return figure
 
 
@@ -103,20 +105,16 @@ def learning_curves(history: "pd.DataFrame", measure: str = "accuracy") -> "Figu
     >>> learning_curves(pd.DataFrame([row]), "loss").axes[0].get_title()
     'A'
     """
-    import seaborn as sns
-
     if measure not in ("accuracy", "loss"):
         raise MeznetError(f'measure is "{measure}"; it must be "accuracy" or "loss".')
-    figure, axes = _panels(history["model"].nunique(), 5, share=True)
-    learned, judged = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
+    count = history["model"].nunique()
+    figure, axes = panels(count, min(count, 5), 0.7, largest=WIDTH / 3, share=True)
     for axis, (model, part) in zip(axes, history.groupby("model", sort=False), strict=True):
-        kept = part[part["best"]]
-        axis.plot(part["epoch"], part[measure], "--", color=learned, label="training")
-        axis.plot(part["epoch"], part[f"valid_{measure}"], "-", color=judged, label="validation")
-        axis.plot(
-            kept["epoch"], kept[f"valid_{measure}"], "o", color=judged, fillstyle="none",
-            label="weights kept",
-        )  # fmt: skip
+        best, valid = part[part["best"]], f"valid_{measure}"
+        axis.plot(part["epoch"], part[measure], "--", color=color(1), label="training")
+        axis.plot(part["epoch"], part[valid], "-", color=color(0), label="validation")
+        ring = {"color": color(0), "fillstyle": "none", "label": "weights kept"}
+        axis.plot(best["epoch"], best[valid], "o", **ring)
         axis.set_title(model, fontsize=8)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=7)
@@ -124,10 +122,7 @@ def learning_curves(history: "pd.DataFrame", measure: str = "accuracy") -> "Figu
             axis.yaxis.set_major_formatter("{x:.0%}")
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(measure, fontsize=9)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
+    legend(figure, axes[0], 3)
     return figure
 
 
@@ -155,7 +150,8 @@ def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
     """
     from matplotlib.colors import PowerNorm
 
-    figure, axes = _panels(len(counts), 4, head=1.2)
+    columns = min(len(counts), 4)
+    figure, axes = panels(len(counts), columns, 1.2, largest=WIDTH / 3, style="white")
     for axis, (model, matrix) in zip(axes, counts.items(), strict=True):
         shares = matrix.to_numpy() / matrix.to_numpy().sum(axis=1, keepdims=True).clip(1)
         drawn = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
@@ -168,10 +164,8 @@ def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
     return figure
 
 
-def prediction_grid(
-    dataset: "Dataset", predictions: "pd.DataFrame", *, count: int = 15, seed: int = 0
-) -> "Figure":
-    """Draw pictures with the right label and the one that a net gives.
+def prediction_grid(dataset: "Dataset", predictions: "pd.DataFrame", *, seed: int = 0) -> "Figure":
+    """Draw `PICTURES`, chosen at random, with the right label and the one that a net gives.
 
     Parameters
     ----------
@@ -179,8 +173,6 @@ def prediction_grid(
         With the images that were predicted, and others perhaps.
     predictions : DataFrame
         Of `meznet_helpers.book.benchmark.Results`, of one net.
-    count : int
-        How many, drawn at random.
     seed : int
 
     Returns
@@ -211,38 +203,15 @@ def prediction_grid(
     missing = predictions.loc[~predictions["image"].isin(place), "image"]
     if len(missing):
         raise MeznetError(f'the data set has no image "{missing.iloc[0]}", which was predicted.')
-    chosen = predictions.sample(min(count, len(predictions)), random_state=seed).sort_index()
+    chosen = predictions.sample(min(PICTURES, len(predictions)), random_state=seed).sort_index()
     name = dict(zip(dataset.labels.ids, dataset.labels.names, strict=True))
-    columns = min(5, len(chosen))
-    figure, axes = _grid(-(-len(chosen) // columns), columns, WIDTH / columns)
-    for axis, row in zip(axes.flat, chosen.itertuples(), strict=False):
+    figure, axes = grid(len(chosen), min(5, len(chosen)))
+    for axis, row in zip(axes, chosen.itertuples(), strict=True):
         axis.imshow(dataset.images[place[row.image]])
         if row.label == row.truth:
             axis.set_title(f"✓ {name[row.truth]}, {row.score:.2f}", fontsize=8)
         else:
             given = f"✗ {name[row.label]}, {row.score:.2f}\n({name[row.truth]})"
-            axis.set_title(given, fontsize=8, color="#a33000", fontweight="bold")
-            axis.spines[:].set(visible=True, color="#a33000", linewidth=3)
-    for axis in axes.flat[len(chosen) :]:
-        axis.remove()
+            axis.set_title(given, fontsize=8, color=WRONG, fontweight="bold")
+            frame(axis)
     return figure
-
-
-def _panels(
-    count: int, columns: int, *, share: bool = False, head: float = 0.7
-) -> "tuple[Figure, Sequence]":
-    """Make a panel for each net, so many in a row, and room for a legend."""
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    columns = min(columns, count)
-    rows, side = -(-count // columns), min(WIDTH / columns, WIDTH / 3)
-    with sns.axes_style("whitegrid" if share else "white"):
-        figure, axes = plt.subplots(
-            rows, columns, squeeze=False, sharex=share, sharey=share, layout="constrained",
-            figsize=(columns * side, head + rows * side),
-        )  # fmt: skip
-    for axis in axes.flat[count:]:
-        axis.remove()
-    plt.close(figure)
-    return figure, axes.flat[:count]

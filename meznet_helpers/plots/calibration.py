@@ -1,9 +1,8 @@
 """Pictures of probabilities: whether they keep their word, and how alike two nets err."""
 
-from itertools import cycle
 from typing import TYPE_CHECKING
 
-from meznet_helpers.plots.style import WIDTH, short
+from meznet_helpers.plots.style import LINES, WIDTH, color, panel, panels, short, subplots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,8 +10,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
-
-_LINES = ("-", "--", ":", "-.")
 
 
 def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
@@ -31,34 +28,20 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
     Examples
     --------
     >>> import numpy as np
-    >>> from meznet_helpers.measure import reliability
-    >>> table = reliability(np.array([[0.7, 0.3], [0.8, 0.2]]), [0, 1])
+    >>> from meznet_helpers import measure
+    >>> table = measure.reliability(np.array([[0.7, 0.3], [0.8, 0.2]]), [0, 1])
     >>> reliability({"net": table}).axes[0].get_title()
     'net'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    columns = min(len(tables), 3)
-    rows = -(-len(tables) // columns)
-    side = WIDTH / columns
-    with sns.axes_style("whitegrid"):
-        figure, axes = plt.subplots(
-            rows, columns, squeeze=False, sharex=True, sharey=True,
-            figsize=(WIDTH, rows * side + 0.4), layout="constrained",
-        )  # fmt: skip
-    for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
-        table = table[table["n"] > 0]
+    figure, axes = panels(len(tables), min(len(tables), 3), 0.4, share=True)
+    for axis, (name, table) in zip(axes, tables.items(), strict=True):
         ends = (table["accuracy"] - table["low"], table["high"] - table["accuracy"])
         axis.plot([0, 1], [0, 1], color="0.5", linewidth=1)
         axis.errorbar(table["confidence"], table["accuracy"], yerr=ends, fmt="o", markersize=4)
         axis.set_title(short(name), fontsize=9)
         axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    for axis in axes.flat[len(tables) :]:
-        axis.remove()
     figure.supxlabel("probability of the first label", fontsize=9)
     figure.supylabel("share of them that are right", fontsize=9)
-    plt.close(figure)
     return figure
 
 
@@ -82,18 +65,15 @@ def first_scores(scores: "Mapping[str, np.ndarray]") -> "Figure":
     >>> axis.get_xlabel()
     'score of the first label'
     """
-    import matplotlib.pyplot as plt
     import seaborn as sns
 
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")
-    palette = sns.color_palette("colorblind", len(scores))
-    for (name, values), color, line in zip(scores.items(), palette, cycle(_LINES), strict=False):
-        sns.ecdfplot(x=values, complementary=True, ax=axis, label=name, color=color, linestyle=line)
+    figure, axis = panel(3.6)
+    for number, (name, values) in enumerate(scores.items()):
+        look = {"color": color(number), "linestyle": LINES[number % 4], "label": name}
+        sns.ecdfplot(x=values, complementary=True, ax=axis, **look)
     axis.set(xlim=(0, 1), xlabel="score of the first label", ylabel="share of the images")
     axis.yaxis.set_major_formatter("{x:.0%}")
     axis.legend(frameon=False, fontsize=9)
-    plt.close(figure)
     return figure
 
 
@@ -117,17 +97,15 @@ def pairs(table: "pd.DataFrame", title: str) -> "Figure":
     >>> pairs(pd.DataFrame([[1, 0.5], [0.5, 1]], names, names), "r").axes[0].get_title()
     'r'
     """
-    import matplotlib.pyplot as plt
     import numpy as np
     import seaborn as sns
 
     side = min(WIDTH, 2 + 0.8 * len(table))
-    figure, axis = plt.subplots(figsize=(side, 0.75 * side), layout="constrained")
+    figure, ((axis,),) = subplots(1, 1, (side, 0.75 * side), style=None)
     shown = table.rename(index=short, columns=short).iloc[1:, :-1]
     upper = np.triu(np.ones(shown.shape, bool), 1)  # each pair once, no model with itself
     sns.heatmap(shown, mask=upper, annot=True, fmt=".2f", cmap="crest", cbar=False, ax=axis)
     axis.set_title(title, fontsize=10)
     axis.tick_params(axis="x", rotation=30)
     axis.set(xlabel="", ylabel="")
-    plt.close(figure)
     return figure

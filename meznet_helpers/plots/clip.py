@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from meznet_helpers.plots.style import MARKERS, WIDTH
+from meznet_helpers.plots.style import MARKERS, WIDTH, color, legend, panel, subplots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,21 +30,13 @@ def by_prompt(table: "pd.DataFrame") -> "Figure":
     >>> len(by_prompt(pd.DataFrame([row | {"n": 9, "first": 0.4}])).axes)
     2
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     templates = list(dict.fromkeys(table["template"]))
-    height = 1.4 + 0.45 * len(templates)
-    with sns.axes_style("whitegrid"):
-        figure, axes = plt.subplots(
-            1, 2, sharey=True, figsize=(WIDTH, height), layout="constrained"
-        )
-    colors = sns.color_palette("colorblind")
+    figure, (axes,) = subplots(1, 2, (WIDTH, 1.4 + 0.45 * len(templates)), sharey=True)
     wordings = list(table.groupby("words", sort=False))
     for number, (words, part) in enumerate(wordings):
         shift = 0.16 * (number - (len(wordings) - 1) / 2)
-        places = [templates.index(each) + shift for each in part["template"]]
-        look = {"fmt": MARKERS[number], "color": colors[number], "markersize": 5}
+        places = [templates.index(template) + shift for template in part["template"]]
+        look = {"fmt": MARKERS[number], "color": color(number), "markersize": 5}
         ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
         axes[0].errorbar(part["accuracy"], places, xerr=ends, label=words, capsize=2, **look)
         axes[1].errorbar(part["first"], places, **look)
@@ -54,11 +46,7 @@ def by_prompt(table: "pd.DataFrame") -> "Figure":
     axes[1].set_xlabel("share that gets the first label")
     for axis in axes:
         axis.xaxis.set_major_formatter("{x:.0%}")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
-    plt.close(figure)
+    legend(figure, axes[0], 2)
     return figure
 
 
@@ -80,19 +68,13 @@ def interval_widths(table: "pd.DataFrame") -> "Figure":
     >>> interval_widths(widths(0.7, [10, 100])).axes[0].get_xscale()
     'log'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
+    figure, axis = panel(3.2)
     ends = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
-    color = sns.color_palette("colorblind")[0]
-    axis.errorbar(table["n"], table["accuracy"], yerr=ends, fmt="o", color=color, capsize=4)
+    axis.errorbar(table["n"], table["accuracy"], yerr=ends, fmt="o", color=color(0), capsize=4)
     axis.set(xscale="log", xlabel="pictures, n", ylabel="share of right answers", ylim=(0, 1))
     axis.set_xticks(table["n"], [f"{n:,}" for n in table["n"]], minor=False)
     axis.minorticks_off()
     axis.yaxis.set_major_formatter("{x:.0%}")
-    plt.close(figure)
     return figure
 
 
@@ -118,13 +100,9 @@ def price(table: "pd.DataFrame") -> "Figure":
     >>> price(pd.DataFrame([row])).axes[0].get_ylabel()
     'accuracy on the new task'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
     from matplotlib.ticker import MultipleLocator
 
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
-    colors = sns.color_palette("colorblind")
+    figure, axis = panel(4.2)
     for number, (way, part) in enumerate(table.groupby("way", sort=False)):
         part = part.sort_values("share")
         ends = {
@@ -133,7 +111,7 @@ def price(table: "pd.DataFrame") -> "Figure":
         }
         axis.errorbar(
             part["left"], part["accuracy"], **ends, fmt=f"{MARKERS[number]}-", label=way,
-            color=colors[number], capsize=2, markersize=6,
+            color=color(number), capsize=2, markersize=6,
         )  # fmt: skip
         if len(part) > 1:
             for row in part.itertuples():
@@ -142,9 +120,8 @@ def price(table: "pd.DataFrame") -> "Figure":
                     textcoords="offset points",
                 )  # fmt: skip
     axis.set(xlabel="zero-shot accuracy left on 200 classes", ylabel="accuracy on the new task")
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_major_locator(MultipleLocator(0.05))
-        each.set_major_formatter("{x:.0%}")
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_locator(MultipleLocator(0.05))
+        scale.set_major_formatter("{x:.0%}")
     axis.legend(fontsize=8, frameon=False)
-    plt.close(figure)
     return figure

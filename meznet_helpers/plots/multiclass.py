@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers.features.multiclass import REST, BinaryLines
-from meznet_helpers.plots.style import MARKERS, WIDTH
+from meznet_helpers.plots.style import MARKERS, color, legend, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def lines(
     >>> [axis.get_title() for axis in figure.axes]
     ['votes', 'prediction']
     """
-    figure, axes, grid = _panels(2, x, points)
+    figure, axes, grid = _plane(2, x, points)
     across, down, flat = grid
     votes = lines.votes(flat).argmax(1)
     undecided = lines.undecided(flat).reshape(across.shape)
@@ -57,17 +57,16 @@ def lines(
     ):
         _ground(axis, classes, grid, lines.k)
         for (label, other), raw in zip(lines.pairs, lines.raw(flat).T, strict=True):
-            color = _color(label) if other == REST else "0.3"
-            axis.contour(across, down, raw.reshape(across.shape), [0], colors=[color])
+            shade = color(label) if other == REST else "0.3"
+            axis.contour(across, down, raw.reshape(across.shape), [0], colors=[shade])
         _scatter(axis, x, truth)
         _name(axis, points)
-    hatched = axes[0].contourf(
-        across, down, undecided, [0.5, 1.5], colors="none", hatches=["////"]
-    )  # fmt: skip
+    hatches = {"colors": "none", "hatches": ["////"]}
+    hatched = axes[0].contourf(across, down, undecided, [0.5, 1.5], **hatches)
     hatched.set_edgecolor("0.5")
     axes[0].set_title("votes", fontsize=10)
     axes[1].set_title("prediction", fontsize=10)
-    _legend(figure, axes[0])
+    legend(figure, axes[0], 5, 9)
     return figure
 
 
@@ -95,44 +94,30 @@ def regions(
     >>> len(regions(fitted, x, [0, 0, 1, 1, 2, 2]).axes)
     3
     """
-    figure, axes, grid = _panels(len(models), x)
+    figure, axes, grid = _plane(len(models), x)
     for axis, (name, model) in zip(axes, models.items(), strict=True):
         classes = np.asarray(model.predict(grid[2])).reshape(grid[0].shape)
         _ground(axis, classes, grid, int(np.max(truth)) + 1)
         _scatter(axis, x, truth)
         axis.set_title(name, fontsize=10)
-    _legend(figure, axes[0])
+    legend(figure, axes[0], 5, 9)
     return figure
 
 
-def _panels(
+def _plane(
     count: int, x: np.ndarray, points: Sequence[Sequence[float]] = ()
 ) -> tuple["Figure", np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Make panels of one range, and a grid of that range: across, down, and both flat."""
-    import matplotlib.pyplot as plt
-
     everything = np.concatenate([np.asarray(x), np.reshape(points, (-1, 2))])
     margin = 0.15 * np.ptp(everything, axis=0)
     low, high = everything.min(0) - margin, everything.max(0) + margin
-    figure, axes = plt.subplots(
-        1, count, sharex=True, sharey=True, squeeze=False,
-        figsize=(WIDTH, WIDTH / count + 0.5), layout="constrained",
-    )  # fmt: skip
-    axes[0, 0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), ylabel="feature 1")
-    for axis in axes[0]:
+    figure, axes = panels(count, count, 0.5, share=True, style=None)
+    axes[0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), ylabel="feature 1")
+    for axis in axes:
         axis.set_xlabel("feature 0")
-    plt.close(figure)
     ranges = [np.linspace(start, end, _STEPS) for start, end in zip(low, high, strict=True)]
     across, down = np.meshgrid(*ranges)
-    return figure, axes[0], (across, down, np.stack([across.ravel(), down.ravel()], axis=1))
-
-
-def _color(label: int) -> tuple[float, float, float]:
-    """Return the color of a class."""
-    import seaborn as sns
-
-    palette = sns.color_palette("colorblind")
-    return palette[label % len(palette)]
+    return figure, axes, (across, down, np.stack([across.ravel(), down.ravel()], axis=1))
 
 
 def _ground(axis: "Axes", classes: np.ndarray, grid: tuple, k: int) -> None:
@@ -140,7 +125,7 @@ def _ground(axis: "Axes", classes: np.ndarray, grid: tuple, k: int) -> None:
     from matplotlib.colors import ListedColormap
 
     axis.pcolormesh(
-        *grid[:2], classes, cmap=ListedColormap([_color(label) for label in range(k)]),
+        *grid[:2], classes, cmap=ListedColormap([color(label) for label in range(k)]),
         vmin=-0.5, vmax=k - 0.5, alpha=0.25, shading="nearest", rasterized=True,
     )  # fmt: skip
 
@@ -150,7 +135,7 @@ def _scatter(axis: "Axes", x: np.ndarray, truth: Sequence[int] | np.ndarray) -> 
     for label in np.unique(truth):
         marker = MARKERS[label % len(MARKERS)]
         axis.scatter(
-            *np.asarray(x)[np.asarray(truth) == label].T, s=18, marker=marker, color=_color(label),
+            *np.asarray(x)[np.asarray(truth) == label].T, s=18, marker=marker, color=color(label),
             edgecolor="white", linewidth=0.4, label=f"class {label}", zorder=3,
         )  # fmt: skip
 
@@ -163,11 +148,3 @@ def _name(axis: "Axes", points: Sequence[Sequence[float]]) -> None:
             chr(ord("a") + number), place, (6, 4), textcoords="offset points", zorder=4,
             fontweight="bold",
         )  # fmt: skip
-
-
-def _legend(figure: "Figure", axis: "Axes") -> None:
-    """Name the classes above the panels."""
-    handles, names = axis.get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper center", ncols=5, fontsize=9, frameon=False
-    )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.plots.style import WIDTH
+from meznet_helpers.plots.style import WIDTH, subplots
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -75,19 +75,17 @@ def layers(graph: "Digraph") -> "Figure":
     >>> [text.get_text() for text in layers(graph).axes[0].texts]
     ['', 'x']
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.patches import Circle
 
     nodes, edges = _read(graph)
     tallest = max(len(layer) for _, layer in nodes)
-    place = {}
-    figure, axis = plt.subplots(
-        figsize=(min(WIDTH, 2.2 * len(nodes)), 0.7 * tallest + 0.6), layout="constrained"
-    )
+    place, size = {}, (min(WIDTH, 2.2 * len(nodes)), 0.7 * tallest + 0.6)
+    figure, ((axis,),) = subplots(1, 1, size, style=None)
     for column, (title, layer) in enumerate(nodes):
         axis.text(2.2 * column, tallest, title, ha="center", va="center")
         for row, (name, text) in enumerate(layer.items()):
             place[name] = np.array([2.2 * column, tallest - 1 - row - (tallest - len(layer)) / 2])
-            axis.add_patch(plt.Circle(place[name], 0.36, facecolor="white", edgecolor="0.2"))
+            axis.add_patch(Circle(place[name], 0.36, facecolor="white", edgecolor="0.2"))
             axis.text(*place[name], text, ha="center", va="center", fontsize=9)
     for start, end, text in edges:
         step = place[end] - place[start]
@@ -99,7 +97,6 @@ def layers(graph: "Digraph") -> "Figure":
             axis.text(*middle, text, ha="center", va="center", fontsize=8, backgroundcolor="white")
     axis.set(xlim=(-0.8, 2.2 * (len(nodes) - 1) + 0.8), ylim=(-0.5, tallest + 0.4), aspect="equal")
     axis.set_axis_off()
-    plt.close(figure)
     return figure
 
 
@@ -112,12 +109,12 @@ def _read(
         if line.startswith("subgraph"):
             titles.append("")
             layers.append({})
-        elif found := re.fullmatch(r'label = "(.*)"', line):
-            titles[-1] = found[1]
-        elif found := re.fullmatch(rf"{_NAME} -> {_NAME}{_LABEL}", line):
-            edges.append((found[1], found[2], found[3] or ""))
-        elif not line.startswith("node") and (found := re.fullmatch(_NAME + _LABEL, line)):
-            layers[-1][found[1]] = found[2] or found[1]
+        elif title := re.fullmatch(r'label = "(.*)"', line):
+            titles[-1] = title[1]
+        elif edge := re.fullmatch(rf"{_NAME} -> {_NAME}{_LABEL}", line):
+            edges.append((edge[1], edge[2], edge[3] or ""))
+        elif not line.startswith("node") and (node := re.fullmatch(_NAME + _LABEL, line)):
+            layers[-1][node[1]] = node[2] or node[1]
     return list(zip(titles, layers, strict=True)), edges
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers.plots.style import WIDTH
+from meznet_helpers.plots.style import grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,28 +33,21 @@ def images(pictures: Any, *, columns: int = 4, titles: Sequence[str] | None = No
     from meznet_helpers.images import as_images
 
     pictures = as_images(pictures)
-    rows = -(-len(pictures) // columns)
-    figure, axes = _grid(rows, columns, WIDTH / columns)
-    for axis, picture, title in zip(axes.flat, pictures, titles or pictures.names, strict=False):
+    figure, axes = grid(len(pictures), columns)
+    for axis, picture, title in zip(axes, pictures, titles or pictures.names, strict=False):
         axis.imshow(picture)
         axis.set_title(title, fontsize=9)
-    for axis in axes.flat[len(pictures) :]:
-        axis.remove()
     return figure
 
 
-def what_nets_see(
-    picture: np.ndarray, ways: Sequence[tuple[str, str]], *, size: int = 224
-) -> "Figure":
-    """Draw one image as networks receive it, the numbers stretched to visible colors.
+def what_nets_see(picture: np.ndarray, ways: Sequence[tuple[str, str]]) -> "Figure":
+    """Draw one image as networks of 224 pixels receive it, the numbers stretched to visible colors.
 
     Parameters
     ----------
     picture : ndarray, shape (height, width, 3), uint8
     ways : sequence of (mode, interpolation)
         As `meznet_helpers.labelers.Backbone` has them.
-    size : int
-        Input size, pixels.
 
     Returns
     -------
@@ -69,29 +62,11 @@ def what_nets_see(
     """
     from meznet_helpers.labelers import Backbone
 
-    figure, axes = _grid(1, len(ways), WIDTH / len(ways))
-    for axis, (mode, interpolation) in zip(axes.flat, ways, strict=True):
-        net = Backbone("", "", size, mode, "", interpolation)
+    figure, axes = grid(len(ways), len(ways))
+    for axis, (mode, interpolation) in zip(axes, ways, strict=True):
+        net = Backbone("", "", 224, mode, "", interpolation)
         x = net.prepare([picture])[0]
         axis.imshow((x - x.min()) / max(float(np.ptp(x)), 1e-9))
         axis.set_title(f"{mode}, {interpolation}", fontsize=9)
         axis.set_xlabel(f"{x.min():.1f} to {x.max():.1f}", fontsize=9)
     return figure
-
-
-def _grid(rows: int, columns: int, side: float) -> tuple["Figure", np.ndarray]:
-    """Make a figure of bare square axes."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        layout="constrained",
-        figsize=(columns * side, rows * side * 1.15),
-    )
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    plt.close(figure)
-    return figure, axes

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import MARKERS, WIDTH
+from meznet_helpers.plots.style import MARKERS, color, grid, legend, panel, panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,17 +14,17 @@ if TYPE_CHECKING:
 
     from meznet_helpers.images import Dataset
 
+_SIDE = 10  # of the part that `numbers` draws, pixels
 
-def numbers(picture: np.ndarray, top: int, left: int, *, side: int = 10) -> "Figure":
+
+def numbers(picture: np.ndarray, top: int, left: int) -> "Figure":
     """Draw a picture in gray, and a part of it as the numbers that a computer has.
 
     Parameters
     ----------
     picture : ndarray, shape (height, width, 3), uint8
     top, left : int
-        Where the part begins, pixels.
-    side : int
-        Height and width of the part, pixels.
+        Where the part begins, pixels. It is 10 pixels high and wide.
 
     Returns
     -------
@@ -38,28 +37,28 @@ def numbers(picture: np.ndarray, top: int, left: int, *, side: int = 10) -> "Fig
 
     Examples
     --------
-    >>> figure = numbers(np.full((16, 16, 3), 7, np.uint8), 2, 3, side=4)
+    >>> figure = numbers(np.full((16, 16, 3), 7, np.uint8), 2, 3)
     >>> len(figure.axes[1].texts), figure.axes[1].texts[0].get_text()
-    (16, '7')
+    (100, '7')
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
     from PIL import Image
 
     gray = np.asarray(Image.fromarray(picture).convert("L"))
-    part = gray[top : top + side, left : left + side]
-    if min(top, left) < 0 or part.shape != (side, side):
+    part = gray[top : top + _SIDE, left : left + _SIDE]
+    if min(top, left) < 0 or part.shape != (_SIDE, _SIDE):
         raise MeznetError(
-            f"A part of {side} pixels at ({top}, {left}) leaves the picture, which has "
+            f"A part of {_SIDE} pixels at ({top}, {left}) leaves the picture, which has "
             f"{gray.shape[0]} x {gray.shape[1]}."
         )
-    figure, axes = _grid(1, 2, WIDTH / 2)
-    axes[0, 0].imshow(gray, cmap="gray", vmin=0, vmax=255)
-    frame = (left - 0.5, top - 0.5), side, side
-    axes[0, 0].add_patch(plt.Rectangle(*frame, fill=False, edgecolor="tab:red", linewidth=2))
-    axes[0, 1].imshow(part, cmap="gray", vmin=0, vmax=255)
+    figure, (whole, close) = grid(2, 2)
+    whole.imshow(gray, cmap="gray", vmin=0, vmax=255)
+    box = (left - 0.5, top - 0.5), _SIDE, _SIDE
+    whole.add_patch(Rectangle(*box, fill=False, edgecolor="tab:red", linewidth=2))
+    close.imshow(part, cmap="gray", vmin=0, vmax=255)
     for (row, column), value in np.ndenumerate(part):
-        color = "black" if value > 127 else "white"
-        axes[0, 1].text(column, row, value, ha="center", va="center", fontsize=8, color=color)
+        ink = "black" if value > 127 else "white"
+        close.text(column, row, value, ha="center", va="center", fontsize=8, color=ink)
     return figure
 
 
@@ -85,26 +84,18 @@ def learning_curve(table: "pd.DataFrame") -> "Figure":
     >>> learning_curve(table).axes[0].get_xlabel()
     'examples of each class, 3 seeds'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     parts = {"held_out": ("-", "held out"), "learned": ("--", "on the examples themselves")}
     names = list(dict.fromkeys(table["features"]))
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4), layout="constrained")
+    figure, axis = panel(4)
     for (name, part), rows in table.groupby(["features", "part"], sort=False):
         number = names.index(name)
-        color = sns.color_palette("colorblind")[number]
         line, words = parts[part]
-        if table["part"].nunique() == 1:
-            words = ""
         axis.plot(
-            rows["examples"], rows["accuracy"], line, color=color, marker=MARKERS[number],
-            label=", ".join(filter(None, [name, words])),
+            rows["examples"], rows["accuracy"], line, color=color(number), marker=MARKERS[number],
+            label=name if table["part"].nunique() == 1 else f"{name}, {words}",
         )  # fmt: skip
-        axis.fill_between(
-            rows["examples"], rows["low"], rows["high"], color=color, alpha=0.2, linewidth=0
-        )
+        band = {"color": color(number), "alpha": 0.2, "linewidth": 0}
+        axis.fill_between(rows["examples"], rows["low"], rows["high"], **band)
     axis.set_xscale("log")
     ticks = sorted(set(table["examples"]))
     axis.set_xticks(ticks, ticks)
@@ -112,7 +103,6 @@ def learning_curve(table: "pd.DataFrame") -> "Figure":
     axis.set(xlabel=f"examples of each class, {table['n'].iloc[0]} seeds", ylabel="accuracy")
     axis.yaxis.set_major_formatter("{x:.0%}")
     axis.legend(frameon=False, fontsize=9)
-    plt.close(figure)
     return figure
 
 
@@ -142,23 +132,23 @@ def neighbors(
     >>> [axis.get_xlabel() for axis in figure.axes]
     ['cat face', '✓ cat face', '✗ dog face']
     """
-    counts = [found.shape[1] for found in nearest.values()]
-    figure, axes = _grid(len(places), 1 + sum(counts), WIDTH / (1 + sum(counts)))
-    names = dataset.labels.names
+    columns = 1 + sum(others.shape[1] for others in nearest.values())
+    figure, axes = grid(len(places) * columns, columns)
+    axes, names = axes.reshape(-1, columns), dataset.labels.names
     for row, place in zip(axes, places, strict=True):
         row[0].imshow(dataset.images[place])
         row[0].set_xlabel(names[dataset.truth[place]], fontsize=8, fontweight="bold")
     column = 1
-    for title, found in nearest.items():
+    for title, table in nearest.items():
         axes[0, column].set_title(title, fontsize=9, loc="left")
-        for row, place, others in zip(axes[:, column:], places, found, strict=True):
+        for row, place, others in zip(axes[:, column:], places, table, strict=True):
             for axis, other in zip(row, others, strict=False):
                 same = dataset.truth[other] == dataset.truth[place]
                 axis.imshow(dataset.images[other])
-                mark, color = ("✓", "black") if same else ("✗", "tab:red")
+                mark, ink = ("✓", "black") if same else ("✗", "tab:red")
                 text = f"{mark} {names[dataset.truth[other]]}"
-                axis.set_xlabel(text, fontsize=8, color=color)
-        column += found.shape[1]
+                axis.set_xlabel(text, fontsize=8, color=ink)
+        column += table.shape[1]
     axes[0, 0].set_title("picture", fontsize=9, loc="left")
     return figure
 
@@ -188,37 +178,23 @@ def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> "Figure":
     >>> plane({"pixels": probing.flatten(zoo)}, zoo).axes[0].get_title()
     'pixels, ...%'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    columns = min(len(features), 3)
-    rows = -(-len(features) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, squeeze=False, layout="constrained",
-        figsize=(WIDTH, rows * WIDTH / columns + 0.4),
-    )  # fmt: skip
-    for axis, (name, x) in zip(axes.flat, features.items(), strict=False):
+    figure, axes = panels(len(features), min(len(features), 3), 0.4, style=None)
+    for axis, (name, x) in zip(axes, features.items(), strict=True):
         components = PCA(2, svd_solver="full")
         with threadpool_limits(1):  # else threads wait for each other longer than they compute
-            at = make_pipeline(StandardScaler(), components).fit_transform(x)
+            places = make_pipeline(StandardScaler(), components).fit_transform(x)
         for label in np.unique(dataset.truth):
             axis.scatter(
-                *at[dataset.truth == label].T, s=14, alpha=0.7, linewidth=0,
-                color=sns.color_palette("colorblind")[label % 10],
+                *places[dataset.truth == label].T, s=14, alpha=0.7, linewidth=0, color=color(label),
                 marker=MARKERS[label % len(MARKERS)], label=dataset.labels.names[label],
             )  # fmt: skip
-        kept = components.explained_variance_ratio_.sum()
-        axis.set_title(f"{name}, {kept:.0%}", fontsize=9)
+        share = components.explained_variance_ratio_.sum()
+        axis.set_title(f"{name}, {share:.0%}", fontsize=9)
         axis.set(xticks=[], yticks=[])
-    for axis in axes.flat[len(features) :]:
-        axis.remove()
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=9,
-        frameon=False,
-    )  # fmt: skip
-    plt.close(figure)
+    legend(figure, axes[0], 5, 9)
     return figure

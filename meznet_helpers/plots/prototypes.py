@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meznet_helpers.measure import repeats
-from meznet_helpers.plots.pictures import _grid
-from meznet_helpers.plots.style import MARKERS, WIDTH
+from meznet_helpers.plots.style import LINES, MARKERS, WRONG, color, frame, grid, panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,27 +36,19 @@ def runs(judged: "Mapping[str, pd.DataFrame]") -> "Figure":
     >>> runs({"net": judged}).axes[0].get_xlabel()
     'top-1 accuracy, 2 partitions'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    colors = sns.color_palette("colorblind")
-    with sns.axes_style("whitegrid"):
-        height = 1.1 + 0.75 * len(judged)
-        figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    figure, axis = panel(1.1 + 0.75 * len(judged))
     for row, table in enumerate(judged.values()):
         values = repeats.by_run(table, 1)["accuracy"].to_numpy()
         spread = np.linspace(-0.25, 0.05, len(values))
-        axis.plot(values, row + spread, ".", color=colors[row], alpha=0.7)
+        axis.plot(values, row + spread, ".", color=color(row), alpha=0.7)
         mean = repeats.accuracy(table, 1).iloc[0]
         ends = [[mean["accuracy"] - mean["low"]], [mean["high"] - mean["accuracy"]]]
-        axis.errorbar(
-            mean["accuracy"], row + 0.25, xerr=ends, fmt=MARKERS[row], color=colors[row], capsize=3
-        )
+        look = {"fmt": MARKERS[row], "color": color(row), "capsize": 3}
+        axis.errorbar(mean["accuracy"], row + 0.25, xerr=ends, **look)
     axis.set_yticks(range(len(judged)), list(judged))
     axis.invert_yaxis()
     axis.set_xlabel(f"top-1 accuracy, {len(values)} partitions")
     axis.xaxis.set_major_formatter("{x:.0%}")
-    plt.close(figure)
     return figure
 
 
@@ -78,33 +69,23 @@ def cumulative_accuracy(accuracies: Mapping[str, Sequence[float]]) -> "Figure":
     >>> cumulative_accuracy({"net": [0.5, 1.0]}).axes[0].get_xlabel()
     'share of the 2 classes'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4), layout="constrained")
-    styles = ("-", "--", ":", "-.")
+    figure, axis = panel(4)
     for row, (name, values) in enumerate(accuracies.items()):
         steps = repeats.cumulative_accuracy(values)
-        color = sns.color_palette("colorblind")[row]
-        edges = [0, *steps["share"]]
+        look = {"color": color(row), "linestyle": LINES[row % 4], "linewidth": 2}
         axis.stairs(
-            steps["accuracy"], edges, baseline=None, color=color, label=name,
-            linestyle=styles[row % 4], linewidth=2,
+            steps["accuracy"], [0, *steps["share"]], baseline=None, label=name, **look
         )  # fmt: skip
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"share of the {len(values)} classes")
     axis.set_ylabel("accuracy that they do not exceed")
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_major_formatter("{x:.0%}")
+    axis.xaxis.set_major_formatter("{x:.0%}")
+    axis.yaxis.set_major_formatter("{x:.0%}")
     axis.legend(frameon=False, loc="lower right")
-    plt.close(figure)
     return figure
 
 
-def found(
-    dataset: "Dataset", places: Sequence[int], matches: "Matches", *, columns: int = 4
-) -> "Figure":
-    """Draw queries with the nearest classes below them.
+def found(dataset: "Dataset", places: Sequence[int], matches: "Matches") -> "Figure":
+    """Draw queries, four in a row, with the nearest classes below them.
 
     Parameters
     ----------
@@ -113,7 +94,6 @@ def found(
         Of the queries.
     matches : Matches
         What was found for them, in the same order; its labels are those of `dataset`.
-    columns : int
 
     Returns
     -------
@@ -130,26 +110,22 @@ def found(
     >>> figure.axes[0].get_title(), figure.axes[0].get_xlabel().split()[0]
     ('cat face', '✓')
     """
-    rows = -(-len(places) // columns)
-    figure, axes = _grid(rows, columns, WIDTH / columns)
+    figure, axes = grid(len(places), 4)
     names = dataset.labels.names
     for axis, place, classes, scores in zip(
-        axes.flat, places, matches.classes, matches.scores, strict=False
+        axes, places, matches.classes, matches.scores, strict=True
     ):
         right = dataset.truth[place]
         axis.imshow(dataset.images[place])
         lines = [
-            f"{'✓' if at == right else '✗'} {names[at]}, {score:.2f}"
-            for at, score in zip(classes, scores, strict=True)
+            f"{'✓' if label == right else '✗'} {names[label]}, {score:.2f}"
+            for label, score in zip(classes, scores, strict=True)
         ]
         wrong = classes[0] != right
-        color = "#a33000" if wrong else "black"
-        axis.set_title(names[right], fontsize=9, color=color)
+        axis.set_title(names[right], fontsize=9, color=WRONG if wrong else "black")
         axis.set_xlabel("\n".join(lines), fontsize=8)
         if wrong:
-            axis.spines[:].set(visible=True, color=color, linewidth=3)
-    for axis in axes.flat[len(places) :]:
-        axis.remove()
+            frame(axis)
     return figure
 
 
@@ -172,20 +148,13 @@ def first_places(scores: Mapping[str, np.ndarray], threshold: float) -> "Figure"
     >>> first_places({"known": np.array([0.8, 0.9])}, 0.7).axes[0].get_xlabel()
     'score of the nearest class'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
-    low = min(float(each.min()) for each in scores.values())
-    high = max(float(each.max()) for each in scores.values())
-    bins, styles = np.linspace(low, high, 41), ("-", "--", ":", "-.")
+    figure, axis = panel(3.4)
+    everything = np.concatenate(list(scores.values()))
+    bins = np.linspace(everything.min(), everything.max(), 41)
     for row, (name, values) in enumerate(scores.items()):
         shares = np.histogram(values, bins)[0] / len(values)
-        axis.stairs(
-            shares, bins, label=f"{name}, n = {len(values):,}", linestyle=styles[row % 4],
-            color=sns.color_palette("colorblind")[row], linewidth=2,
-        )  # fmt: skip
+        look = {"color": color(row), "linestyle": LINES[row % 4], "linewidth": 2}
+        axis.stairs(shares, bins, label=f"{name}, n = {len(values):,}", **look)
     axis.axvline(threshold, color="0.2", linewidth=1)
     axis.annotate(
         "none of these", (threshold, 1), (-4, -4), xycoords=("data", "axes fraction"),
@@ -194,7 +163,6 @@ def first_places(scores: Mapping[str, np.ndarray], threshold: float) -> "Figure"
     axis.set(xlabel="score of the nearest class", ylabel="share of the pictures")
     axis.yaxis.set_major_formatter("{x:.0%}")
     axis.legend(frameon=False, fontsize=9, loc="upper left")
-    plt.close(figure)
     return figure
 
 
@@ -217,22 +185,14 @@ def recall(table: "pd.DataFrame") -> "Figure":
     >>> recall(pd.DataFrame([row])).axes[0].get_ylabel()
     'recall of the 10 nearest'
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    with sns.axes_style("whitegrid"):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
-    for row, (name, part) in enumerate(table.groupby("search", sort=False)):
-        color = sns.color_palette("colorblind")[row]
-        axis.plot(part["time"], part["recall"], MARKERS[row], color=color, label=name)
-        for each in part.itertuples():
-            if each.effort:
-                axis.annotate(
-                    each.effort, (each.time, each.recall), (5, -11), textcoords="offset points",
-                    fontsize=8,
-                )  # fmt: skip
+    figure, axis = panel(3.2)
+    for number, (name, part) in enumerate(table.groupby("search", sort=False)):
+        look = {"color": color(number), "label": name}
+        axis.plot(part["time"], part["recall"], MARKERS[number], **look)
+        for row in part[part["effort"] > 0].itertuples():
+            above = {"textcoords": "offset points", "fontsize": 8}
+            axis.annotate(row.effort, (row.time, row.recall), (5, -11), **above)
     axis.set(xlabel="time of a query; exact search takes 1", ylabel="recall of the 10 nearest")
     axis.yaxis.set_major_formatter("{x:.2%}")
     axis.legend(frameon=False)
-    plt.close(figure)
     return figure

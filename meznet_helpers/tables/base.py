@@ -1,34 +1,22 @@
 """The table that all others are made of."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_tables import GT
 
-HEADINGS = {
-    "model": "model",
+HEADINGS = {  # of columns that are not called as they read
     "size_mb": "MB",
     "top1": "top-1",
     "top5": "top-5",
-    "depth": "depth",
-    "parameters": "parameters",
     "ms_cpu": "ms, CPU",
     "ms_gpu": "ms, GPU",
-    "ms": "ms",
-    "condition": "condition",
-    "hits": "hits",
-    "accuracy": "accuracy",
     "interval": "95 % interval",
-    "image": "image",
     "label_id": "WordNet id",
-    "words": "words",
-    "rank": "rank",
-    "label": "label",
-    "score": "score",
     "ratio": "times the first",
     "size": "input, px",
-    "gain": "gain",
     "log_loss": "log loss",
     "ece": "ECE",
     "ms_per_point": "ms per point",
@@ -37,6 +25,16 @@ HEADINGS = {
     "weight": "weight by id",
     "weight_by_words": "weight by words",
 }
+
+
+def interval_cells(
+    share: Iterable[float], low: Iterable[float], high: Iterable[float]
+) -> list[str]:
+    """Write shares as ``30.0% (29.1 to 30.9)``."""
+    return [
+        f"{a:.1%} ({100 * b:.1f} to {100 * c:.1f})"
+        for a, b, c in zip(share, low, high, strict=True)
+    ]
 
 
 def plain(table: "pd.DataFrame", title: Any = None) -> "GT":

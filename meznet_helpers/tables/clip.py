@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from meznet_helpers.tables.accuracies import _with_interval
-from meznet_helpers.tables.base import plain
+from meznet_helpers.tables.base import interval_cells, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,15 +41,12 @@ def ticks(
     """
     import pandas as pd
 
-    columns = {
-        name: [
-            f"{label} {'✓' if fine else '✗'}"
-            for label, fine in zip(labels, right[name], strict=True)
-        ]
-        + [f"{sum(map(bool, right[name]))} of {len(images)}"]
-        for name, labels in said.items()
-    }
-    return plain(pd.DataFrame({"image": [*images, "right"]} | columns), title)
+    columns = {"image": [*images, "right"]}
+    for name, labels in said.items():
+        marks = ["✓" if fine else "✗" for fine in right[name]]
+        cells = [f"{label} {mark}" for label, mark in zip(labels, marks, strict=True)]
+        columns[name] = [*cells, f"{marks.count('✓')} of {len(images)}"]
+    return plain(pd.DataFrame(columns), title)
 
 
 def tuned(table: "pd.DataFrame", title: str) -> "GT":
@@ -80,10 +76,12 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
     >>> "50.0% (50.0 to 50.0)" in shown, "4 of 5" in shown
     (True, True)
     """
-    parts = [
+    import pandas as pd
+
+    first, second = (
         table[table["split"] == kind].set_index(["way", "share"]) for kind in ("picture", "style")
-    ]
-    first, second = parts[0], parts[1].loc[parts[0].index]
+    )
+    second = second.loc[first.index]
     names = [f"{way}, {share:.0%}" if share < 1 else way for way, share in first.index]
     columns = {"tuning": names}
     for heading, part, of in (
@@ -93,13 +91,10 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
         ("zero-shot left", first, "left"),
     ):
         ends = (part[f"{of}_low"].clip(0), part[f"{of}_high"].clip(upper=1))
-        columns[heading] = _with_interval(part[of], *ends)
+        columns[heading] = interval_cells(part[of], *ends)
     for label, heading in enumerate(("animals right", "others right")):
-        columns[heading] = [
-            f"{one[label][label]} of {sum(one[label])}" for one in first["confusion"]
-        ]
-    import pandas as pd
-
+        rows = [counts[label] for counts in first["confusion"]]
+        columns[heading] = [f"{row[label]} of {sum(row)}" for row in rows]
     shown = pd.DataFrame(columns | {"seconds": first["seconds"].to_numpy()})
     return plain(shown, title).fmt_number("seconds", decimals=1)
 
@@ -131,7 +126,7 @@ def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object])
     columns = {
         "tuning": list(found),
         "n": rows["n"],
-        "accuracy": _with_interval(rows["accuracy"], rows["low"], rows["high"]),
+        "accuracy": interval_cells(rows["accuracy"], rows["low"], rows["high"]),
         "balanced": rows["balanced"],
     }
     columns |= {name.replace("_", " "): list(values) for name, values in more.items()}

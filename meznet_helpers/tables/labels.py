@@ -46,24 +46,21 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
     from great_tables import html as raw
 
     top = predictions.select(images=[image]).top(k)
-    top["cell"] = [
-        f"{label} {score:.2f}" for label, score in zip(top["label"], top["score"], strict=True)
-    ]
+    top["cell"] = top["label"] + top["score"].map(" {:.2f}".format)
     top["model"] = top["model"].map(short)
-    wide = top.pivot(index="rank", columns="model", values="cell")[
-        list(dict.fromkeys(top["model"]))
-    ]
+    wide = top.pivot(index="rank", columns="model", values="cell")[top["model"].unique()]
     name = html.escape(image, quote=True)
     words = f"The picture {name}, labeled below"
     header = f'{name}<br><img src="{_data_uri(picture)}" alt="{words}" style="height:120px">'
     return plain(wide.reset_index(), raw(header))
 
 
-def _data_uri(picture: np.ndarray, height: int = 240) -> str:
+def _data_uri(picture: np.ndarray) -> str:
+    """Put a picture, 240 pixels high at most, into an address."""
     from PIL import Image
 
     small = Image.fromarray(picture)
-    small.thumbnail((10 * height, height))
+    small.thumbnail((2400, 240))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -200,7 +200,7 @@ def test_an_ensemble_of_all_bundled_nets(several, folder, capsys):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("--ensemble", "sift"), '"sift"; nearest is "soft"'),
+        (("--ensemble", "sift"), '"sift"; did you mean "soft"'),
         (("--ensemble", "soft", "--model", "one"), "two labelers or more, not 1."),
         (("--model", "one", "--model", "one"), 'but "one" is there more than once.'),
         (("--ensemble", "soft", "--model", "one", "--model", "animals"), "must share their labels"),

@@ -12,6 +12,7 @@ from meznet_helpers.ensembles import (
     likelihood_weights,
     logistic_lasso,
     soft,
+    stacking,
 )
 from meznet_helpers.ensembles.combining import truth_probs
 from meznet_helpers.ensembles.stacking import LogisticStack, macro_auc
@@ -62,7 +63,7 @@ def test_weights_help_on_other_images(fit):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_likelihood_weights_as_scipy(seed):
+def test_likelihood_weights_as_scipy(seed, monkeypatch):
     from scipy.optimize import minimize
 
     probs, truth = made(seed, [2, 1.5, 1, 0.2, 0])
@@ -79,19 +80,24 @@ def test_likelihood_weights_as_scipy(seed):
     weights = likelihood_weights(probs, truth)
     assert loss(weights, probs, truth) <= best.fun + 1e-6
     assert loss(start, probs, truth) > best.fun + 1e-3
-    closer = likelihood_weights(probs, truth, tolerance=1e-9)
-    np.testing.assert_allclose(closer, best.x, atol=2e-3)
+    monkeypatch.setattr(stacking, "TOLERANCE", 1e-9)
+    np.testing.assert_allclose(likelihood_weights(probs, truth), best.x, atol=2e-3)
 
 
-def test_likelihood_weights_stop():
+def test_likelihood_weights_stop(monkeypatch):
     probs, truth = made(3, [2, 1, 0])
-    losses = [loss(likelihood_weights(probs, truth, rounds=n), probs, truth) for n in range(6)]
-    assert all(after < before for before, after in pairwise(losses))
-    np.testing.assert_allclose(likelihood_weights(probs, truth, rounds=0), 1 / 3)
+    after = []
+    for steps in range(6):
+        monkeypatch.setattr(stacking, "STEPS", steps)
+        after.append(likelihood_weights(probs, truth))
+    losses = [loss(weights, probs, truth) for weights in after]
+    assert all(later < earlier for earlier, later in pairwise(losses))
+    np.testing.assert_allclose(after[0], 1 / 3)
     given = truth_probs(probs, truth)
     step = (given / given.sum(axis=0)).mean(axis=1)  # who has most likely said the truth
-    np.testing.assert_allclose(likelihood_weights(probs, truth, rounds=1), step)
-    np.testing.assert_allclose(likelihood_weights(probs, truth, tolerance=9), 1 / 3)
+    np.testing.assert_allclose(after[1], step)
+    monkeypatch.setattr(stacking, "TOLERANCE", 9)
+    np.testing.assert_allclose(likelihood_weights(probs, truth), 1 / 3)
 
 
 def test_auc_weights_are_seeded_and_beat_a_grid():
@@ -105,16 +111,18 @@ def test_auc_weights_are_seeded_and_beat_a_grid():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_auc_weights_are_no_worse_than_each_net_and_equal_weights(seed):
+def test_auc_weights_are_no_worse_than_each_net_and_equal_weights(seed, monkeypatch):
     probs, truth = made(seed, [2, 1.5, 0, 0], images=100)
     simple = max(macro_auc(soft(probs, each), truth) for each in (*np.eye(4), np.ones(4)))
-    one_try = macro_auc(soft(probs, auc_weights(probs, truth, starts=0, rounds=1)), truth)
-    assert one_try >= simple
-    assert macro_auc(soft(probs, auc_weights(probs, truth, starts=0)), truth) > one_try
+    monkeypatch.setattr(stacking, "STARTS", 0)
+    searched = macro_auc(soft(probs, auc_weights(probs, truth)), truth)
+    monkeypatch.setattr(stacking, "TRIES", 1)
+    assert searched > macro_auc(soft(probs, auc_weights(probs, truth)), truth) >= simple
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_greedy_weights_by_loops(seed):
+def test_greedy_weights_by_loops(seed, monkeypatch):
+    monkeypatch.setattr(stacking, "PICKS", 12)
     probs, truth = made(seed, [1.5, 1.2, 1, 0], images=40)
     chosen = []
     for _ in range(12):
@@ -126,20 +134,20 @@ def test_greedy_weights_by_loops(seed):
 
         chosen.append(max(range(4), key=merit))
     assert len(set(chosen)) > 1
-    np.testing.assert_allclose(
-        greedy_weights(probs, truth, rounds=12), np.bincount(chosen, minlength=4) / 12
-    )
+    np.testing.assert_allclose(greedy_weights(probs, truth), np.bincount(chosen, minlength=4) / 12)
 
 
-def test_auc_weights_may_be_one_net_alone():
+def test_auc_weights_may_be_one_net_alone(monkeypatch):
+    monkeypatch.setattr(stacking, "STARTS", 0)
+    monkeypatch.setattr(stacking, "TRIES", 1)
     good, bad = [[0.501, 0.499], [0.499, 0.501]], [[0, 1], [1, 0]]  # a hundredth of `bad` spoils it
-    weights = auc_weights(np.array([bad, good]), [0, 1], starts=0, rounds=1)
+    weights = auc_weights(np.array([bad, good]), [0, 1])
     np.testing.assert_array_equal(weights, [0, 1])
 
 
 def test_greedy_weights_of_nets_that_are_always_right_follow_the_log_loss():
     probs = np.array([[[0.99, 0.01], [0.55, 0.45]], [[0.55, 0.45], [0.99, 0.01]]])
-    np.testing.assert_array_equal(greedy_weights(probs, [0, 0], rounds=10), [0.5, 0.5])
+    np.testing.assert_array_equal(greedy_weights(probs, [0, 0]), [0.5, 0.5])
 
 
 @pytest.mark.parametrize("fit", [*WEIGHTS, logistic_lasso])
@@ -158,11 +166,9 @@ def test_fits_refuse(fit):
 
 def test_options_are_checked():
     probs, truth = made(6, [1, 0], images=10)
-    with pytest.raises(MeznetError, match="rounds"):
-        greedy_weights(probs, truth, rounds=0)
-    for options in ({"strength": 0}, {"strength": np.nan}, {"wrong": 0}):
-        with pytest.raises(MeznetError, match=f"{next(iter(options))} must be above 0"):
-            logistic_lasso(probs, truth, **options)
+    for strength in (0, np.nan):
+        with pytest.raises(MeznetError, match="strength must be above 0"):
+            logistic_lasso(probs, truth, strength)
     with pytest.raises(MeznetError, match="two labels"):
         logistic_lasso(np.ones((2, 3, 1)), [0, 0, 0])
 
@@ -224,7 +230,7 @@ def test_logistic_lasso_minimizes_what_it_says(strength):
     bounds = [(None, None)] + [(0, None)] * 8
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 5000, "maxfun": 10**6}
     best = minimize(objective, np.zeros(9), bounds=bounds, method="L-BFGS-B", options=options)
-    stack = logistic_lasso(probs, truth, strength, wrong=5)
+    stack = logistic_lasso(probs, truth, strength)
     np.testing.assert_allclose(stack.coefficients, best.x[1:5] - best.x[5:], atol=5e-3)
     assert stack.intercept == pytest.approx(best.x[0], abs=0.02)
 
@@ -232,7 +238,7 @@ def test_logistic_lasso_minimizes_what_it_says(strength):
 def test_stronger_penalties_leave_nets_out():
     probs, truth = made(11, [1.5, 1, 0, 0])
     left = [
-        np.count_nonzero(logistic_lasso(probs, truth, strength, wrong=5).coefficients)
+        np.count_nonzero(logistic_lasso(probs, truth, strength).coefficients)
         for strength in (1e-6, 0.05, 0.5, 50)
     ]
     assert left == sorted(left, reverse=True)
@@ -251,11 +257,13 @@ def test_a_net_with_true_probabilities_stays_as_it_is():
     assert stack.intercept == pytest.approx(0, abs=0.05)
 
 
-def test_sampled_wrong_labels_stand_for_all():
+def test_sampled_wrong_labels_stand_for_all(monkeypatch):
     probs, truth = made(13, [2, 1.5, 0], images=3000, labels=40)
-    everything = logistic_lasso(probs, truth, wrong=39)
-    sampled = [logistic_lasso(probs, truth, wrong=8, seed=seed) for seed in range(4)]
-    assert sampled[0].intercept == logistic_lasso(probs, truth, wrong=8, seed=0).intercept
+    monkeypatch.setattr(stacking, "WRONG", 39)
+    everything = logistic_lasso(probs, truth)
+    monkeypatch.setattr(stacking, "WRONG", 8)
+    sampled = [logistic_lasso(probs, truth, seed=seed) for seed in range(4)]
+    assert sampled[0].intercept == logistic_lasso(probs, truth, seed=0).intercept
     assert sampled[0].intercept != sampled[1].intercept
     mean = np.mean([stack.coefficients for stack in sampled], axis=0)
     np.testing.assert_allclose(mean, everything.coefficients, atol=0.06)

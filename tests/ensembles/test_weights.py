@@ -21,9 +21,7 @@ TRUTH = [0, 0, 1, 2]
 
 
 def test_accuracy_weights_by_hand():
-    np.testing.assert_allclose(accuracy_weights(PROBS, TRUTH, power=1), [3 / 5, 2 / 5])
     np.testing.assert_allclose(accuracy_weights(PROBS, TRUTH), [81 / 97, 16 / 97])
-    np.testing.assert_allclose(accuracy_weights(PROBS, TRUTH, power=0), [1 / 2, 1 / 2])
     np.testing.assert_allclose(accuracy_weights(PROBS[:, 2:3], [2]), [1 / 2, 1 / 2])
 
 
@@ -73,11 +71,6 @@ def test_fits_refuse(fit):
     ]:
         with pytest.raises(MeznetError, match=match):
             fit(probs, truth)
-
-
-def test_accuracy_weights_refuse_a_negative_power():
-    with pytest.raises(MeznetError, match="power"):
-        accuracy_weights(PROBS, TRUTH, power=-1)
 
 
 def test_truth_probs():

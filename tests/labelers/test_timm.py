@@ -99,15 +99,15 @@ def test_numbers_are_timms_own(net, made, images):
 
 
 def test_an_ensemble_of_two_frameworks(net, images):
-    pair = EnsembleLabeler([labeler(KERAS), net], "soft", weights=[1, 2])
+    pair = EnsembleLabeler([labeler(KERAS), net])
     assert pair.name == f"ensemble/soft({KERAS}, timm/own)"
     found = pair.predict(images)
     assert net._worker is None  # freed
     apart = labeler(KERAS).predict(images).join(net.predict(images))
-    expected = combine(apart, "soft", weights=[1, 2])
+    expected = combine(apart, "soft")
     np.testing.assert_allclose(found.probs, expected.probs, atol=1e-6)
     one, other = apart.probs
-    np.testing.assert_allclose(found.probs[0], (one + 2 * other) / 3, atol=1e-6)
+    np.testing.assert_allclose(found.probs[0], (one + other) / 2, atol=1e-6)
 
 
 def test_torch_is_refused_here(net, images):

@@ -59,10 +59,9 @@ def test_against_a_model_that_is_not_there(nets):
         against(*nets, "net 9")
 
 
-@pytest.mark.parametrize("method", ["soft", "hard"])
-def test_every_ensemble_of_some_nets(nets, method):
+def test_every_ensemble_of_some_nets(nets):
     predictions, truth = nets
-    table = by_size(predictions, truth, method)
+    table = by_size(predictions, truth)
     assert len(table) == 15 and table["nets"].is_monotonic_increasing
     expected = [
         members
@@ -74,7 +73,6 @@ def test_every_ensemble_of_some_nets(nets, method):
     for row in table.itertuples():
         places = [predictions.models.index(name) for name in row.members]
         assert row.nets == len(places) and row.best == pytest.approx(single[places].max())
-        if method == "soft":
-            mean = predictions.probs[places].mean(0)
-            assert row.accuracy == pytest.approx((mean.argmax(-1) == truth).mean(), abs=1 / N)
+        mean = predictions.probs[places].mean(0)
+        assert row.accuracy == pytest.approx((mean.argmax(-1) == truth).mean(), abs=1 / N)
     assert table["accuracy"][:4].tolist() == pytest.approx(single.tolist())

@@ -88,8 +88,8 @@ def test_every_published_model_has_a_family():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_what_nets_see(mode, interpolation):
-    picture = np.random.default_rng(2).integers(0, 256, (16, 16, 3), np.uint8)
-    (axis,) = plots.what_nets_see(picture, [(mode, interpolation)], size=16).axes
+    picture = np.random.default_rng(2).integers(0, 256, (224, 224, 3), np.uint8)
+    (axis,) = plots.what_nets_see(picture, [(mode, interpolation)]).axes
     x = scale(picture, mode)
     assert axis.get_title() == f"{mode}, {interpolation}"
     assert axis.get_xlabel() == f"{x.min():.1f} to {x.max():.1f}"
@@ -99,7 +99,7 @@ def test_what_nets_see(mode, interpolation):
 
 def test_what_nets_see_of_white():
     ways = [(mode, "nearest") for mode in ("tf", "torch", "caffe", "raw")]
-    figure = plots.what_nets_see(np.full((4, 4, 3), 255, np.uint8), ways, size=8)
+    figure = plots.what_nets_see(np.full((4, 4, 3), 255, np.uint8), ways)
     labels = [axis.get_xlabel() for axis in figure.axes]
     assert labels == ["1.0 to 1.0", "2.2 to 2.6", "131.3 to 151.1", "255.0 to 255.0"]
 
@@ -107,17 +107,16 @@ def test_what_nets_see_of_white():
 def test_caffe_shows_blue_where_red_was():
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 255
-    (axis,) = plots.what_nets_see(red, [("caffe", "nearest")], size=4).axes
+    (axis,) = plots.what_nets_see(red, [("caffe", "nearest")]).axes
     assert np.argmax(axis.images[0].get_array()[0, 0]) == 2
 
 
 # ---- the spell
 
 
-@pytest.mark.parametrize("k", [1, 10])
-def test_spell_bars_and_whiskers(table, k):
-    axis = plots.spell(table, k=k).axes[0]
-    rows = table[table["k"] == k]
+def test_spell_bars_and_whiskers(table):
+    axis = plots.spell(table).axes[0]
+    rows = table[table["k"] == 1]
     bars = [container for container in axis.containers if hasattr(container, "patches")]
     assert [each.get_label() for each in bars] == ["wrong", "own"]
     for container, condition in zip(bars, ["wrong", "own"], strict=True):
@@ -131,7 +130,7 @@ def test_spell_bars_and_whiskers(table, k):
         np.testing.assert_allclose([s[0][0] for s in segments], middles)
         np.testing.assert_allclose(np.round(middles), [0, 1, 2])
     assert [label.get_text() for label in axis.get_xticklabels()] == ["B", "A", "C"]
-    assert axis.get_ylabel() == f"top-{k} accuracy, n = 80"
+    assert axis.get_ylabel() == "top-1 accuracy, n = 80"
 
 
 def test_spell_conditions_stand_apart(table):
@@ -143,8 +142,9 @@ def test_spell_conditions_stand_apart(table):
 
 
 def test_spell_of_the_reference():
-    axis = drawn(plots.spell(reference().query("n == 500"), k=10)).axes[0]
-    np.testing.assert_allclose([bar.get_height() for bar in axis.patches], [0.03, 0.14, 0.63])
+    axis = drawn(plots.spell(reference().query("n == 500"))).axes[0]
+    heights = [bar.get_height() for bar in axis.patches]
+    np.testing.assert_allclose(heights, [2 / 500, 10 / 500, 135 / 500])
     assert axis.get_yticklabels()[0].get_text() == "0%"
 
 

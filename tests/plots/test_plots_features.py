@@ -134,23 +134,23 @@ def test_mglearn_is_not_there(monkeypatch):
 
 def test_numbers():
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    figure = plots.numbers(picture, 4, 7, side=5)
+    figure = plots.numbers(picture, 4, 7)
     gray = np.asarray(Image.fromarray(picture).convert("L"))
     left, right = figure.axes
     np.testing.assert_array_equal(left.images[0].get_array(), gray)
-    np.testing.assert_array_equal(right.images[0].get_array(), gray[4:9, 7:12])
+    np.testing.assert_array_equal(right.images[0].get_array(), gray[4:14, 7:17])
     for text in right.texts:
         column, row = text.get_position()
         assert text.get_text() == str(gray[4 + row, 7 + column])
-    assert len(right.texts) == 25
+    assert len(right.texts) == 100
     (frame,) = left.patches
-    assert frame.get_bbox().bounds == (6.5, 3.5, 5, 5)
+    assert frame.get_bbox().bounds == (6.5, 3.5, 10, 10)
 
 
-@pytest.mark.parametrize(("top", "left"), [(-1, 0), (16, 0), (0, 26)])
+@pytest.mark.parametrize(("top", "left"), [(-1, 0), (11, 0), (0, 21)])
 def test_numbers_outside_of_the_picture(top, left):
     with pytest.raises(MeznetError, match="leaves the picture, which has 20 x 30"):
-        plots.numbers(np.zeros((20, 30, 3), np.uint8), top, left, side=5)
+        plots.numbers(np.zeros((20, 30, 3), np.uint8), top, left)
 
 
 @pytest.mark.parametrize("parts", [["held_out"], ["learned", "held_out"]])
