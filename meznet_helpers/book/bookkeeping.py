@@ -32,13 +32,13 @@ def word_matches(space: LabelSpace) -> np.ndarray:
     >>> from meznet_helpers.labels import tiny_imagenet
     >>> space = tiny_imagenet()
     >>> matches = word_matches(space)[space.index("n02793495")]  # barn
-    >>> [space.names[at] for at in np.flatnonzero(matches)][:8]
+    >>> [space.names[label] for label in np.flatnonzero(matches)][:8]
     ['lion', 'bee', 'bison', 'baboon', 'apron', 'barn', 'barrel', 'beacon']
     """
     matches = np.zeros((len(space), len(space)), dtype=np.int64)
     for row, label_id in zip(matches, space.ids, strict=True):
-        found = exhibit_fuzzy_match(space.names, space.words(label_id))
-        np.add.at(row, found["position"].to_numpy(int), 1)
+        matched = exhibit_fuzzy_match(space.names, space.words(label_id))
+        np.add.at(row, matched["position"].to_numpy(int), 1)
     return matches
 
 
@@ -77,14 +77,14 @@ def count(predictions: Predictions, truth: np.ndarray, k: int = 10) -> "pd.DataF
 
     probs, truth = check_truth(predictions.probs, truth)
     top, true = top_indices(probs, k), truth[None, :, None]
-    found, right = word_matches(predictions.labels)[true, top], top == true
+    matched, right = word_matches(predictions.labels)[true, top], top == true
     table = pd.DataFrame(
         {
             "model": predictions.models,
             "n": len(predictions.images),
             "hits": right.sum(axis=(1, 2)),
-            "rows": found.sum(axis=(1, 2)),
-            "false_rows": np.where(right, 0, found).sum(axis=(1, 2)),
+            "rows": matched.sum(axis=(1, 2)),
+            "false_rows": np.where(right, 0, matched).sum(axis=(1, 2)),
         }
     )
     shares = {"weight": "hits", "weight_by_words": "rows"}
@@ -92,7 +92,7 @@ def count(predictions: Predictions, truth: np.ndarray, k: int = 10) -> "pd.DataF
 
 
 def exhibit_fuzzy_match(
-    predicted_words: Sequence[str], true_words: Sequence[str] | str, *, max_edits: int = 3
+    predicted_words: Sequence[str], true_words: Sequence[str] | str
 ) -> "pd.DataFrame":
     """Match words as the source exhibit did. For showing its mistake only: join by id instead.
 
@@ -105,8 +105,6 @@ def exhibit_fuzzy_match(
         Names of predicted labels; underscores are read as spaces, as the exhibit did.
     true_words : sequence of str, or str
         The words for the true label; a text is taken apart at its commas.
-    max_edits : int
-        The largest distance that counts as a match.
 
     Returns
     -------
@@ -136,5 +134,5 @@ def exhibit_fuzzy_match(
     for position, name in enumerate(predicted_words):
         word = name.replace("_", " ")
         distances = [(truth, OSA.distance(word, truth)) for truth in true_words]
-        rows += [(position, word, *each) for each in distances if each[1] <= max_edits]
+        rows += [(position, word, truth, edits) for truth, edits in distances if edits <= 3]
     return pd.DataFrame(rows, columns=["position", "predicted", "truth", "edits"])

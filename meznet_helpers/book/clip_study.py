@@ -153,19 +153,16 @@ def compare(
     parts: tuple[Dataset, Dataset, Dataset],
     seed: int,
     *,
-    source: str = "tiny",
     others: Dataset | None = None,
     progress: bool = False,
 ) -> "pd.DataFrame":
-    """Tune CLIP in all ways, and measure each on the test part.
+    """Tune the book's own CLIP in all ways, and measure each on the test part.
 
     Parameters
     ----------
     parts : train, valid, test
         As `meznet_helpers.finetune.clip.cropped` leaves them.
     seed : int
-    source : str
-        The checkpoint.
     others : Dataset, optional
         Images with other labels, to measure what is left of zero-shot; cropped, too.
     progress : bool
@@ -181,7 +178,7 @@ def compare(
     import pandas as pd
 
     rows = []
-    for way, tuned in _tuned(parts[:2], seed, source, progress):
+    for way, tuned in _tuned(parts[:2], seed, progress):
         judged = summary_of(parts[2].truth, tuned.probs(parts[2].images))
         row = {"way": way[0], "share": way[1], "seed": seed}
         row |= {key: judged[key] for key in ("n", "accuracy", "balanced")}
@@ -193,10 +190,10 @@ def compare(
 
 
 def _tuned(
-    parts: Sequence[Dataset], seed: int, source: str, progress: bool
+    parts: Sequence[Dataset], seed: int, progress: bool
 ) -> Iterator[tuple[tuple[str, float], clip.Tuned]]:
     """Yield way and share, and the net; the shares of one training are all measured."""
-    how = {"source": source, "seed": seed, "templates": TEMPLATE, "progress": progress}
+    how = {"source": "tiny", "seed": seed, "templates": TEMPLATE, "progress": progress}
     for name, (method, recipe) in WAYS.items():
         tuned = clip.tune(*parts, method, recipe, **how)
         if name == "full":
@@ -206,7 +203,7 @@ def _tuned(
             yield (name, 1.0), tuned
 
 
-def left(tuned: clip.Tuned, others: Dataset, templates: Sequence[str] = PHOTO) -> float:
+def left(tuned: clip.Tuned, others: Dataset) -> float:
     """Measure what a tuned CLIP still knows by words alone.
 
     Parameters
@@ -214,14 +211,13 @@ def left(tuned: clip.Tuned, others: Dataset, templates: Sequence[str] = PHOTO) -
     tuned : Tuned
     others : Dataset
         With the labels to tell apart, none of which it was tuned for.
-    templates : sequence of str
 
     Returns
     -------
     float
         Zero-shot accuracy.
     """
-    net = clip.zero_shot_left(tuned, others.labels, templates)
+    net = clip.zero_shot_left(tuned, others.labels, PHOTO)
     recipe = dataclasses.replace(tuned.recipe, batch=250)
     return float((predict(net, others.images, recipe).argmax(1) == others.truth).mean())
 

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -93,11 +93,11 @@ def pictures(body: bytes) -> list[np.ndarray]:
     >>> pictures(b'{"messages": [{"role": "user", "content": "Is C:/elephant.jpg gray?"}]}')
     []
     """
-    found = []
+    arrays = []
     for data in _URL.findall(body.decode("utf-8", "replace")):
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-            found.append(np.asarray(picture.convert("RGB")))
-    return found
+            arrays.append(np.asarray(picture.convert("RGB")))
+    return arrays
 
 
 def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
@@ -130,12 +130,7 @@ def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
 class Capture:
     """A server on this machine that speaks OpenAI's API, keeps what it is sent, and knows nothing.
 
-    Use it in a ``with`` statement.
-
-    Parameters
-    ----------
-    reply : callable
-        From the text of a question to the answer.
+    It answers as `parrot` does. Use it in a ``with`` statement.
 
     Attributes
     ----------
@@ -153,9 +148,8 @@ class Capture:
     'The main object in the image is an elephant.'
     """
 
-    def __init__(self, reply: Callable[[str], str] = parrot) -> None:
-        """Keep the function; nothing listens yet."""
-        self.reply = reply
+    def __init__(self) -> None:
+        """Nothing listens yet."""
         self.bodies: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -181,9 +175,9 @@ class Capture:
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    def __init__(self, capture: Capture, *given: object) -> None:
+    def __init__(self, capture: Capture, *request: object) -> None:
         self.capture = capture
-        super().__init__(*given)
+        super().__init__(*request)
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
@@ -191,17 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.capture.bodies.append(body)
-        asked = json.loads(body)
-        content = asked["messages"][-1]["content"]
+        question = json.loads(body)
+        content = question["messages"][-1]["content"]
         text = content if isinstance(content, str) else content[0]["text"]
-        message = {"role": "assistant", "content": self.capture.reply(text)}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": asked["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        }
+        message = {"role": "assistant", "content": parrot(text)}
+        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": question["model"]}
+        answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
         sent = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

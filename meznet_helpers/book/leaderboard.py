@@ -101,13 +101,11 @@ def halves() -> dict[str, tuple[Predictions, np.ndarray]]:
     dict of str to (Predictions, ndarray of int)
         ``"fit"`` and ``"judge"``: 5,000 images each, all labelers, and the truth.
     """
-    (nets, truth), (others, _) = tables(), tables(None, "later chapters")
-    whole, found = Predictions.join(nets, others), {}
-    parts = split().loc[list(whole.images), "part"].to_numpy()
+    halves = {}
     for part in ("fit", "judge"):
-        here = np.flatnonzero(parts == part)
-        found[part] = whole.select(images=[whole.images[at] for at in here]), truth[here]
-    return found
+        (nets, truth), (others, _) = tables(part), tables(part, "later chapters")
+        halves[part] = Predictions.join(nets, others), truth
+    return halves
 
 
 def predictions() -> Predictions:
@@ -118,14 +116,13 @@ def predictions() -> Predictions:
     Predictions
         Of shape (rows, 5,000, 200); its models are the names of `entries`.
     """
-    both = halves()
-    found = []
+    both, probs = halves(), []
     for entry in entries():
         fit, judge = (both[part][0].select(models=list(entry.members)) for part in both)
-        one = entry.combine(fit, both["fit"][1], judge) if entry.combine else judge.probs[0]
-        found.append(one)
+        alone = entry.combine is None
+        probs.append(judge.probs[0] if alone else entry.combine(fit, both["fit"][1], judge))
     names = [entry.name for entry in entries()]
-    return Predictions(np.stack(found), names, judge.images, judge.labels)
+    return Predictions(np.stack(probs), names, judge.images, judge.labels)
 
 
 def quality() -> "pd.DataFrame":
@@ -140,16 +137,16 @@ def quality() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    found, rows = predictions(), []
-    truth = found.labels.indices(split().loc[list(found.images), "label_id"])
-    ranks = rank_of_truth(found.probs, truth)
-    for entry, one, places in zip(entries(), found.probs, ranks, strict=True):
+    judged, rows = predictions(), []
+    truth = judged.labels.indices(split().loc[list(judged.images), "label_id"])
+    ranks = rank_of_truth(judged.probs, truth)
+    for entry, probs, places in zip(entries(), judged.probs, ranks, strict=True):
         row = {"labeler": entry.name, "chapter": entry.chapter, "n": len(truth)}
         for top in accuracy(places[None], (1, 5)).itertuples():
             row[f"top{top.k}"] = top.accuracy
             row |= {f"top{top.k}_low": top.low, f"top{top.k}_high": top.high}
-        row["log_loss"] = float(log_loss(one, truth).mean())
-        row["ece"] = expected_calibration_error(one, truth)
+        row["log_loss"] = float(log_loss(probs, truth).mean())
+        row["ece"] = expected_calibration_error(probs, truth)
         rows.append(row | {"mb": _megabytes(entry)})
     return pd.DataFrame(rows)
 
@@ -160,21 +157,16 @@ def _megabytes(entry: Entry) -> float:
     return sum(store.manifest()[asset].bytes for asset in assets | set(entry.assets)) / 1e6
 
 
-def times(*, seed: int = 0) -> dict[str, float]:
+def times() -> dict[str, float]:
     """Time each row on this machine, all in one run.
-
-    Parameters
-    ----------
-    seed : int
-        Of the picture, which is noise of 64 x 64 pixels.
 
     Returns
     -------
     dict of str to float
-        Milliseconds per image, in batches of 32, preprocessing included; those of an ensemble are
-        its members' together, and the judge's own.
+        Milliseconds per image, noise of 64 x 64 pixels, in batches of 32, preprocessing included;
+        those of an ensemble are its members' together, and the judge's own.
     """
-    noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     alone = {}
     for name in bar(models() + list(LATER), label="Timing", unit="labeler"):
         net = labeler(name)
@@ -190,13 +182,8 @@ def times(*, seed: int = 0) -> dict[str, float]:
     }
 
 
-def build(*, seed: int = 0) -> "pd.DataFrame":
+def build() -> "pd.DataFrame":
     """Make the whole table, the most accurate first.
-
-    Parameters
-    ----------
-    seed : int
-        As in `times`.
 
     Returns
     -------
@@ -204,7 +191,7 @@ def build(*, seed: int = 0) -> "pd.DataFrame":
         As `quality` returns it, and `ms` of `times`.
     """
     table = quality()
-    table["ms"] = table["labeler"].map(times(seed=seed))
+    table["ms"] = table["labeler"].map(times())
     return table.sort_values("top1", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -71,8 +71,6 @@ def several(
     truth: np.ndarray,
     weights: np.ndarray,
     ways: Iterable[tuple[str, int]],
-    *,
-    seed: int = 0,
 ) -> "pd.DataFrame":
     """Judge with one prototype for each class, or with more.
 
@@ -84,8 +82,6 @@ def several(
         From `meznet_helpers.measure.partitions`.
     ways : iterable of (kind, count)
         As `meznet_helpers.prototypes.PrototypeIndex` takes them.
-    seed : int
-        Of k-means.
 
     Returns
     -------
@@ -103,9 +99,9 @@ def several(
     import pandas as pd
 
     parts = [
-        repeats.accuracy(
-            study.judge(features, truth, weights, kind=kind, count=count, seed=seed), 1
-        ).assign(kind=kind, count=count)
+        repeats.accuracy(study.judge(features, truth, weights, kind=kind, count=count), 1).assign(
+            kind=kind, count=count
+        )
         for kind, count in ways
     ]
     table = pd.concat(parts, ignore_index=True).drop(columns="k")
@@ -200,7 +196,6 @@ def open_set(
     strangers: dict[str, np.ndarray],
     *,
     known: int,
-    keep: float = 0.95,
     kind: str = "mean",
     count: int = 1,
     seed: int = 0,
@@ -218,8 +213,6 @@ def open_set(
         Embeddings of what belongs to no class at all.
     known : int
         How many classes are known, drawn at random.
-    keep : float
-        Share of known pictures that must not be rejected.
     kind, count
         Those of `meznet_helpers.prototypes.PrototypeIndex`.
     seed : int
@@ -264,7 +257,7 @@ def open_set(
         features[own], np.searchsorted(chosen, truth[own]), labels, kind=kind, count=count,
         seed=seed,
     )  # fmt: skip
-    fit_threshold(index, features[fifths == 0], keep)
+    fit_threshold(index, features[fifths == 0])
     sorts = {"known classes": features[fifths == 1], "other classes": features[fifths < 0]}
     scores = {name: index.search(x).scores[:, 0] for name, x in (sorts | strangers).items()}
     first, rows = scores["known classes"], []

@@ -39,8 +39,8 @@ def keras_applications() -> "pd.DataFrame":
     return _numbers(pd.read_csv(path, dtype=str, encoding="utf-8"))
 
 
-def best_below(table: "pd.DataFrame", size_mb: float, count: int = 10) -> "pd.DataFrame":
-    """Return the most accurate applications below a size.
+def best_below(table: "pd.DataFrame", size_mb: float) -> "pd.DataFrame":
+    """Return the ten most accurate applications below a size.
 
     Parameters
     ----------
@@ -48,7 +48,6 @@ def best_below(table: "pd.DataFrame", size_mb: float, count: int = 10) -> "pd.Da
         As `keras_applications` returns it.
     size_mb : float
         Upper bound of the weights file, MB, exclusive.
-    count : int
 
     Returns
     -------
@@ -57,11 +56,11 @@ def best_below(table: "pd.DataFrame", size_mb: float, count: int = 10) -> "pd.Da
 
     Examples
     --------
-    >>> best_below(keras_applications(), 100, 2)["model"].tolist()
-    ['EfficientNetV2S', 'EfficientNetB4']
+    >>> best_below(keras_applications(), 100)["model"].tolist()
+    ['EfficientNetV2S', 'EfficientNetB4', ...]
     """
     small = table[table["size_mb"] < size_mb]
-    return small.sort_values("top5", ascending=False, kind="stable", na_position="last").head(count)
+    return small.sort_values("top5", ascending=False, kind="stable", na_position="last").head(10)
 
 
 def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
@@ -123,15 +122,8 @@ def tiny_nets(*, every_tag: bool = False) -> "pd.DataFrame":
     return pd.DataFrame(nets)[[*columns, "n_turned", "hits1_upright", "hits1_upside_down"]]
 
 
-def refresh(url: str = PAGE, *, timeout: float = 20.0) -> "pd.DataFrame":
-    """Read the table from Keras' page anew. Nothing is written.
-
-    Parameters
-    ----------
-    url : str
-        The page.
-    timeout : float
-        Seconds.
+def refresh() -> "pd.DataFrame":
+    """Read the table from Keras' page, `PAGE`, anew. Nothing is written.
 
     Returns
     -------
@@ -146,19 +138,19 @@ def refresh(url: str = PAGE, *, timeout: float = 20.0) -> "pd.DataFrame":
     import pandas as pd
     import requests
 
-    kept = "The table in data/published stays as it is."
+    end = "The table in data/published stays as it is."
     if profile.offline():
-        raise MeznetError(f"MEZNET_OFFLINE is on, so {url} was not read. {kept}")
+        raise MeznetError(f"MEZNET_OFFLINE is on, so {PAGE} was not read. {end}")
     try:
-        reply = requests.get(url, timeout=timeout)
+        reply = requests.get(PAGE, timeout=20)
         reply.raise_for_status()
         for table in pd.read_html(io.StringIO(reply.text), flavor="lxml"):
             if len(table.columns) == len(COLUMNS) and table.columns[0] == "Model":
                 return _numbers(table.astype(str).set_axis(list(COLUMNS), axis=1))
     except (requests.RequestException, ValueError, SyntaxError) as error:  # lxml's: no text
         reason = type(error).__name__
-        raise MeznetError(f"{url} gave no table ({reason}). {kept}") from error
-    raise MeznetError(f"{url} has no table of {len(COLUMNS)} columns any more. {kept}")
+        raise MeznetError(f"{PAGE} gave no table ({reason}). {end}") from error
+    raise MeznetError(f"{PAGE} has no table of {len(COLUMNS)} columns any more. {end}")
 
 
 def _numbers(table: "pd.DataFrame") -> "pd.DataFrame":

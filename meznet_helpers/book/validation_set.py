@@ -270,7 +270,7 @@ def compare(images: Images) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows, place = [], {name: at for at, name in enumerate(images.names)}
+    rows, place = [], {name: number for number, name in enumerate(images.names)}
     for source in sources().itertuples():
         stored = table(source.model, source.condition)
         if missing := [name for name in stored.images if name not in place]:
@@ -279,17 +279,9 @@ def compare(images: Images) -> "pd.DataFrame":
         anew = recompute(chosen, source.model, source.condition)
         furthest = float(np.abs(anew.probs - stored.probs).max())
         same = float((anew.probs.argmax(-1) == stored.probs.argmax(-1)).mean())
-        rows.append(
-            {
-                "model": source.model,
-                "condition": source.condition,
-                "n": len(chosen),
-                "furthest": furthest,
-                "same": same,
-                "agree": furthest < 0.005 and same > 0.998,
-            }
-        )
-    return pd.DataFrame(rows)
+        agree = furthest < 0.005 and same > 0.998
+        rows.append([source.model, source.condition, len(chosen), furthest, same, agree])
+    return pd.DataFrame(rows, columns=["model", "condition", "n", "furthest", "same", "agree"])
 
 
 def digest(images: Images) -> str:
@@ -300,10 +292,10 @@ def digest(images: Images) -> str:
     >>> digest(Images([np.zeros((1, 1, 3), np.uint8)], ["a"]))[:8]
     '709e80c8'
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for image in images.arrays:
-        found.update(image)
-    return found.hexdigest()
+        digest.update(image)
+    return digest.hexdigest()
 
 
 def weights_digest(model: str) -> str:
@@ -315,5 +307,5 @@ def weights_digest(model: str) -> str:
     64
     """
     assets = LATER.get(model, (model,))
-    found = [store.manifest()[asset].hash.removeprefix("sha256:") for asset in assets]
-    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+    hashes = [store.manifest()[asset].hash.removeprefix("sha256:") for asset in assets]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -217,8 +217,8 @@ def reciprocal_rank(probs: np.ndarray, weights: ArrayLike | None = None) -> np.n
 
     Examples
     --------
-    >>> reciprocal_rank(np.array([[[0.3, 0.7]]])).round(3).tolist()
-    [[0.496..., 0.504...]]
+    >>> (123 * reciprocal_rank(np.array([[[0.3, 0.7]]]))).round().tolist()
+    [[61.0, 62.0]]
     """
     probs = three_axes(probs)
     points = 1 / (60 + np.arange(1, probs.shape[2] + 1))

@@ -144,7 +144,7 @@ def greedy_weights(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
     --------
     >>> probs = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.2, 0.8], [0.8, 0.2]]])
     >>> greedy_weights(probs, [0, 0]).tolist()
-    [0.68, 0.32]
+    [0.74, 0.26]
     """
     given, probs, truth = truth_probs(probs, truth), three_axes(probs), np.asarray(truth)
     counts, total, given_total = np.zeros(len(probs)), np.zeros_like(probs[0]), 0.0

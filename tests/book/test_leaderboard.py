@@ -53,7 +53,7 @@ def test_the_stored_table_is_what_the_predictions_say(rows, stored):
 def test_the_command_rebuilds_it(monkeypatch, tmp_path, capsys, rows, stored):
     """What it writes is the stored table, but for the milliseconds, which are this machine's."""
     monkeypatch.setattr(leaderboard, "predictions", lambda: rows)
-    monkeypatch.setattr(leaderboard, "times", lambda seed: dict.fromkeys(rows.models, 1.5))
+    monkeypatch.setattr(leaderboard, "times", lambda: dict.fromkeys(rows.models, 1.5))
     assert cli.main(["leaderboard", "--out", str(tmp_path / "board.csv")]) == 0
     written = pd.read_csv(tmp_path / "board.csv")
     assert capsys.readouterr().out == (tmp_path / "board.csv").read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ def page(rows):
 
 
 @pytest.fixture
-def server(serving):
+def server(serving, monkeypatch):
     """A server on this machine; `answer` holds what it says: status and text."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,6 +62,7 @@ def server(serving):
             self.wfile.write(text.encode())
 
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as running:
+        monkeypatch.setattr(published, "PAGE", running.url)
         yield running
 
 
@@ -115,7 +116,7 @@ def test_bigger_files_hold_more_parameters():
 
 def test_best_below():
     table = published.keras_applications()
-    found = published.best_below(table, 100, 5)
+    found = published.best_below(table, 100)
     assert (found["size_mb"] < 100).all()
     others = table[(table["size_mb"] < 100) & ~table["model"].isin(found["model"])]
     assert found["top5"].min() >= others["top5"].max()
@@ -127,7 +128,7 @@ def test_best_below_puts_the_unknown_last_and_keeps_it():
         {"model": list("abcd"), "size_mb": [1, 100, 2, 3], "top5": [np.nan, 0.99, 0.8, 0.9]}
     )
     assert published.best_below(table, 100)["model"].tolist() == ["d", "c", "a"]
-    assert published.best_below(table, 100, 2)["model"].tolist() == ["d", "c"]
+    assert len(published.best_below(pd.concat([table] * 4), 100)) == 10
 
 
 def test_rows_keep_the_order_and_the_missing():
@@ -169,12 +170,12 @@ def test_tiny_nets(tmp_path, monkeypatch):
 
 def test_refresh(server, printed):
     server.answer = 200, "<table><tr><th>Model</th></tr><tr><td>x</td></tr></table>" + page(printed)
-    pd.testing.assert_frame_equal(published.refresh(server.url), published.keras_applications())
+    pd.testing.assert_frame_equal(published.refresh(), published.keras_applications())
 
 
 def test_refresh_reads_what_is_new(server, printed):
     server.answer = 200, page([*printed[:2], printed[0] | {"model": "New", "top1": "91.5%"}])
-    assert published.refresh(server.url)["top1"].tolist() == [0.79, 0.713, 0.915]
+    assert published.refresh()["top1"].tolist() == [0.79, 0.713, 0.915]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_refresh_reads_what_is_new(server, printed):
 def test_refresh_says_what_is_wrong(server, status, text, said):
     server.answer = status, text
     with pytest.raises(MeznetError) as error:
-        published.refresh(server.url)
+        published.refresh()
     assert said in str(error.value) and server.url in str(error.value)
     assert str(error.value).endswith("The table in data/published stays as it is.")
 
@@ -198,18 +199,19 @@ def test_refresh_says_what_is_wrong(server, status, text, said):
 def test_refresh_of_a_table_with_other_figures(server, printed):
     server.answer = 200, page([printed[0] | {"depth": "deep"}])
     with pytest.raises(MeznetError, match="gave no table"):
-        published.refresh(server.url)
+        published.refresh()
 
 
-def test_refresh_without_a_server():
+def test_refresh_without_a_server(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+    monkeypatch.setattr(published, "PAGE", f"http://127.0.0.1:{port}/")
     with pytest.raises(MeznetError, match=r"gave no table \(ConnectionError\)"):
-        published.refresh(f"http://127.0.0.1:{port}/")
+        published.refresh()
 
 
 def test_refresh_offline(server, printed, monkeypatch):
     server.answer = 200, page(printed)
     monkeypatch.setenv("MEZNET_OFFLINE", "1")
     with pytest.raises(MeznetError, match="MEZNET_OFFLINE is on"):
-        published.refresh(server.url)
+        published.refresh()
