@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TOP = 10  #: How many labels of each image and net are looked at.
+
+
 @functools.cache
 def word_matches(space: LabelSpace) -> np.ndarray:
     """Count the word matches of each true label with each predicted one, as the exhibit did.
@@ -42,16 +45,14 @@ def word_matches(space: LabelSpace) -> np.ndarray:
     return matches
 
 
-def count(predictions: Predictions, truth: np.ndarray, k: int = 10) -> "pd.DataFrame":
-    """Count hits among the top `k` by id, and by words within three edits.
+def count(predictions: Predictions, truth: np.ndarray) -> "pd.DataFrame":
+    """Count hits among the top ten by id, and by words within three edits.
 
     Parameters
     ----------
     predictions : Predictions
     truth : ndarray of int, shape (images,)
         Positions on the label axis.
-    k : int
-        Labels per image and net.
 
     Returns
     -------
@@ -70,13 +71,13 @@ def count(predictions: Predictions, truth: np.ndarray, k: int = 10) -> "pd.DataF
     >>> from meznet_helpers.labels import from_names
     >>> space = from_names(["barn", "beacon", "jellyfish"])
     >>> two = Predictions([[[0.3, 0.6, 0.1]], [[0.2, 0.1, 0.7]]], ["a", "b"], ["x"], space)
-    >>> count(two, np.array([0]), k=2)[["model", "hits", "rows", "false_rows"]].values.tolist()
-    [['a', 1, 2, 1], ['b', 1, 1, 0]]
+    >>> count(two, np.array([0]))[["model", "hits", "rows", "false_rows"]].values.tolist()
+    [['a', 1, 2, 1], ['b', 1, 2, 1]]
     """
     import pandas as pd
 
     probs, truth = check_truth(predictions.probs, truth)
-    top, true = top_indices(probs, k), truth[None, :, None]
+    top, true = top_indices(probs, TOP), truth[None, :, None]
     matched, right = word_matches(predictions.labels)[true, top], top == true
     table = pd.DataFrame(
         {

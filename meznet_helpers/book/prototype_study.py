@@ -96,16 +96,19 @@ def several(
     >>> table[["kind", "count", "runs", "accuracy"]].values.tolist()
     [['mean', 1, 5, 1.0], ['medoid', 1, 5, 1.0]]
     """
+    judged = {
+        (kind, count): study.judge(features, truth, weights, kind=kind, count=count)
+        for kind, count in ways
+    }
+    return _top1(judged, ["kind", "count"])
+
+
+def _top1(judged: "dict[tuple, pd.DataFrame]", names: list[str]) -> "pd.DataFrame":
+    """Put the top-1 accuracies of several tables of judgments below each other."""
     import pandas as pd
 
-    parts = [
-        repeats.accuracy(study.judge(features, truth, weights, kind=kind, count=count), 1).assign(
-            kind=kind, count=count
-        )
-        for kind, count in ways
-    ]
-    table = pd.concat(parts, ignore_index=True).drop(columns="k")
-    return table[["kind", "count", *table.columns.drop(["kind", "count"])]]
+    parts = {key: repeats.accuracy(table, 1) for key, table in judged.items()}
+    return pd.concat(parts, names=names).droplevel(-1).reset_index().drop(columns="k")
 
 
 def augmented(dataset: Dataset, seed: int) -> Dataset:
@@ -169,8 +172,6 @@ def augmentation(
     >>> table[["prototypes", "judged", "accuracy"]].values.tolist()[:2]
     [['clean', 'clean', 1.0], ['changed', 'clean', 0.0]]
     """
-    import pandas as pd
-
     both, twice = np.concatenate([clean, changed]), np.concatenate([truth, truth])
     learn, ignore = np.where(weights > 0, weights, -1), np.full_like(weights, -1)
     ask = np.where(weights == 0, 0, -1)
@@ -180,14 +181,10 @@ def augmentation(
         ("both", "clean"): (weights, learn),
         ("changed", "changed"): (ignore, weights),
     }
-    parts = [
-        repeats.accuracy(study.judge(both, twice, np.concatenate(way, axis=1)), 1).assign(
-            prototypes=made, judged=asked
-        )
-        for (made, asked), way in ways.items()
-    ]
-    table = pd.concat(parts, ignore_index=True).drop(columns="k")
-    return table[["prototypes", "judged", *table.columns.drop(["prototypes", "judged"])]]
+    judged = {
+        names: study.judge(both, twice, np.concatenate(way, axis=1)) for names, way in ways.items()
+    }
+    return _top1(judged, ["prototypes", "judged"])
 
 
 def open_set(

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from meznet_helpers.assets import store
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.files import aside
 from meznet_helpers.images import Dataset, ImageError, Images, as_images, find, read
 from meznet_helpers.labelers import Backbone, Labeler, NetworkLabeler, nets
 from meznet_helpers.names import labeler
@@ -94,13 +95,13 @@ def embed(
     rows: list[np.ndarray] = []
     errors: list[ImageError] = []
     try:
-        kept = _Kept(_digest(net) + "-half" * half) if cache else None
+        stored = _Stored(_digest(net) + "-half" * half) if cache else None
         for start in bar(starts, label=net.name, unit="batch") if progress else starts:
             some = sources[start : start + step]
-            found = _encode(net, some, kept, {"batch_size": batch_size, "half": half})
-            for source, row in zip(some, found, strict=True):
+            new = _encode(net, some, stored, {"batch_size": batch_size, "half": half})
+            for source, row in zip(some, new, strict=True):
                 errors += _unreadable(source) if np.isnan(row).all() else ()
-            rows += found
+            rows += new
     finally:
         if net is not backbone:
             net.release()
@@ -130,31 +131,31 @@ def _sources(images: Any) -> list[np.ndarray | Path]:
         return list(find(images))
     if isinstance(images, Iterable) and not isinstance(images, Images | np.ndarray | Image.Image):
         images = list(images)
-        if all(isinstance(one, str | os.PathLike) for one in images):
-            return [file for one in images for file in find(one)]
-    found = as_images(images)
-    if found is not images and found.errors:
-        raise found.errors[0]
-    return list(found.arrays)
+        if all(isinstance(image, str | os.PathLike) for image in images):
+            return [file for path in images for file in find(path)]
+    read_now = as_images(images)
+    if read_now is not images and read_now.errors:
+        raise read_now.errors[0]
+    return list(read_now.arrays)
 
 
 def _encode(
-    net: NetworkLabeler, sources: list, kept: "_Kept | None", settings: dict
+    net: NetworkLabeler, sources: list, stored: "_Stored | None", settings: dict
 ) -> list[np.ndarray]:
     """Return one row of features for each source, from the cache or from the network."""
-    if kept is None:
+    if stored is None:
         return list(net.call("features", sources, **settings))
     if isinstance(sources[0], Path):  # so are the others
         with ThreadPoolExecutor() as pool:
             keys = list(pool.map(_key, sources))
     else:
         keys = [_key(source) for source in sources]
-    missing = [place for place, key in enumerate(keys) if key not in kept.rows]
+    missing = [place for place, key in enumerate(keys) if key not in stored.rows]
     if missing:
         new = net.call("features", [sources[place] for place in missing], **settings)
-        kept.add([keys[place] for place in missing], new)
+        stored.add([keys[place] for place in missing], new)
     fresh = dict(zip(missing, new, strict=True)) if missing else {}
-    return [fresh[at] if at in fresh else kept.rows[key] for at, key in enumerate(keys)]
+    return [fresh[place] if place in fresh else stored.rows[key] for place, key in enumerate(keys)]
 
 
 def _unreadable(source: np.ndarray | Path) -> list[ImageError]:
@@ -173,9 +174,9 @@ def _key(source: np.ndarray | Path) -> str:
             return hashlib.sha256(source.read_bytes()).hexdigest()
         except OSError:
             return ""
-    found = hashlib.sha256(str(source.shape).encode())
-    found.update(np.ascontiguousarray(source))
-    return found.hexdigest()
+    digest = hashlib.sha256(str(source.shape).encode())
+    digest.update(np.ascontiguousarray(source))
+    return digest.hexdigest()
 
 
 def _digest(net: NetworkLabeler) -> str:
@@ -188,7 +189,7 @@ def _digest(net: NetworkLabeler) -> str:
     return _digests[recipe]
 
 
-class _Kept:
+class _Stored:
     """Features on disk, of one network: files of rows with the digests of their images."""
 
     def __init__(self, name: str) -> None:
@@ -201,7 +202,7 @@ class _Kept:
                 self.rows.update(zip(table["image"].tolist(), table["features"], strict=True))
 
     def add(self, keys: Sequence[str], features: np.ndarray) -> None:
-        """Keep rows that were computed, in a file that is written aside and then renamed."""
+        """Store rows that were computed, in a file of their own."""
         good = (np.array(keys) != "") & ~np.isnan(features).all(axis=1)
         if not good.any():
             return
@@ -209,12 +210,9 @@ class _Kept:
         table = np.zeros(good.sum(), [("image", "U64"), ("features", np.float32, (width,))])
         table["image"], table["features"] = np.array(keys)[good], features[good]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            path = self.folder / f"{uuid.uuid4().hex}.npy"
+            with aside(path) as part, part.open("wb") as file:
                 np.save(file, table, allow_pickle=False)
-            Path(file.name).replace(Path(file.name).with_suffix(".npy"))
-        except OSError as error:
-            raise MeznetError(
-                f"{self.folder} can't be written ({error.strerror}); set MEZNET_CACHE to another "
-                "folder, or cache=False."
-            ) from error
+        except MeznetError as error:
+            advice = "set MEZNET_CACHE to another folder, or cache=False."
+            raise MeznetError(f"{reason(error)}; {advice}") from error

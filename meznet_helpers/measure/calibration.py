@@ -18,6 +18,7 @@ from meznet_helpers.measure.intervals import proportion
 if TYPE_CHECKING:
     import pandas as pd
 
+BINS = 15  # of equal width, from confidence 0 to 1
 COLDEST, HOTTEST = 0.05, 20.0  # the temperatures among which `temperature` looks
 _OFF = 0.01  # how far a sum of probabilities may lie from 1; float16 is off by 0.001 at most
 
@@ -52,9 +53,7 @@ def log_loss(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> np.ndarray
     return -np.log(np.maximum(of_truth(probs, truth), FLOOR))
 
 
-def reliability(
-    probs: np.ndarray, truth: Sequence[int] | np.ndarray, bins: int = 15
-) -> "pd.DataFrame":
+def reliability(probs: np.ndarray, truth: Sequence[int] | np.ndarray) -> "pd.DataFrame":
     """Return how often a model is right at each level of confidence.
 
     Parameters
@@ -63,37 +62,34 @@ def reliability(
         Probabilities by one model.
     truth : array of int, shape (images,)
         Index of each image's true label.
-    bins : int
-        Number of equally wide bins from 0 to 1.
 
     Returns
     -------
     DataFrame
-        One row for each bin that holds images: columns bin_low, bin_high, n, hits (int64),
-        confidence (mean probability of the first label), accuracy (share of images where that is
-        the true one), low, high (its Wilson 95 % interval). An edge belongs to the lower bin.
+        One row for each of `BINS` equally wide bins that holds images: columns bin_low, bin_high,
+        n, hits (int64), confidence (mean probability of the first label), accuracy (share of images
+        where that is the true one), low, high (its Wilson 95 % interval). An edge belongs to the
+        lower bin.
 
     Raises
     ------
     MeznetError
-        If the shapes do not fit or there are no images, an index is not a label, `probs` does
-        not hold probabilities, or `bins` is below 1.
+        If the shapes do not fit or there are no images, an index is not a label, or `probs` does
+        not hold probabilities.
 
     Examples
     --------
     >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    >>> table = reliability(probs, [0, 0, 0], bins=2)
-    >>> table[["bin_low", "bin_high", "n", "hits", "accuracy"]].round(3).values.tolist()
-    [[0.5, 1.0, 3.0, 2.0, 0.667]]
+    >>> table = reliability(probs, [0, 0, 0])
+    >>> table[["bin_low", "bin_high", "n", "hits", "accuracy"]].round(2).values.tolist()
+    [[0.53, 0.6, 1.0, 1.0, 1.0], [0.73, 0.8, 1.0, 0.0, 0.0], [0.87, 0.93, 1.0, 1.0, 1.0]]
     """
     import pandas as pd
 
     probs, truth = _checked(probs, truth, one_model=True)
-    if bins < 1:
-        raise MeznetError(f"bins must be 1 or more, not {bins}.")
     first = probs.argmax(axis=1)
     confidence = of_truth(probs, first)
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, BINS + 1)
     place = np.searchsorted(edges[1:-1], confidence)
     full, place, n = np.unique(place, return_inverse=True, return_counts=True)
     right = np.bincount(place[first == truth], minlength=len(n))
@@ -113,7 +109,7 @@ def expected_calibration_error(probs: np.ndarray, truth: Sequence[int] | np.ndar
     Returns
     -------
     float
-        Between 0 and 1: the distance of accuracy and mean confidence in each of 15 bins of
+        Between 0 and 1: the distance of accuracy and mean confidence in each bin of
         `reliability`, weighted by the bin's images.
 
     Raises

@@ -50,10 +50,11 @@ def test_count_equals_a_loop(k):
     np.testing.assert_allclose(table["weight_by_words"], table["rows"] / table["rows"].sum())
 
 
-def test_a_net_without_hits_has_no_weight():
+def test_a_net_without_hits_has_no_weight(monkeypatch):
+    monkeypatch.setattr(bookkeeping, "TOP", 1)
     space = from_names(["jellyfish", "ping-pong ball"])
     probs = [[[0.9, 0.1]], [[0.2, 0.8]]]
-    table = bookkeeping.count(Predictions(probs, ["a", "b"], ["x"], space), [0], k=1)
+    table = bookkeeping.count(Predictions(probs, ["a", "b"], ["x"], space), [0])
     assert table["weight"].tolist() == [1, 0] and table["weight_by_words"].tolist() == [1, 0]
 
 
