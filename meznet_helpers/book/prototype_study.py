@@ -200,7 +200,7 @@ def open_set(
     """Teach an index some of the classes, and ask it about the others.
 
     Of each known class three fifths make the prototypes, a fifth sets the threshold and a fifth is
-    judged.
+    judged. (scikit-learn's ``StratifiedKFold`` would draw other fifths for the same seed.)
 
     Parameters
     ----------

@@ -25,6 +25,9 @@ def by_examples(
 ) -> "pd.DataFrame":
     """Measure how accuracy grows with the number of examples.
 
+    ``sklearn.model_selection.learning_curve`` does not stand here: it counts examples of all
+    classes together, and judges by whatever is left.
+
     Parameters
     ----------
     features : mapping of str to ndarray, shape (images, d)

@@ -152,13 +152,14 @@ def test_paired_difference_is_seeded_and_signed():
     assert paired_difference(good, good) == (0, 0, 0)
 
 
-def test_paired_difference_as_resampling_of_images():
+def test_paired_difference_as_resampling_of_images(monkeypatch):
+    monkeypatch.setattr(comparison, "SAMPLES", 20_000)
     rng = np.random.default_rng(6)
     a, b = rng.integers(1, 3, 200), rng.integers(1, 4, 200)
     steps = (a == 1).astype(float) - (b == 1)
     picks = rng.integers(200, size=(20_000, 200))
     expected = np.quantile(steps[picks].mean(axis=1), [0.025, 0.975])
-    _, low, high = paired_difference(a, b, seed=7, n_boot=20_000)
+    _, low, high = paired_difference(a, b, seed=7)
     np.testing.assert_allclose([low, high], expected, atol=0.0101)  # two steps of 1/200
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.neighbors import NearestCentroid
 
 from meznet_helpers.errors import MeznetError
@@ -45,6 +46,14 @@ def test_resampled_draws_as_many_as_there_are():
         assert (weights[:, own].sum(axis=1) == len(own)).all()
     left = (weights[:, :60] == 0).mean()
     assert abs(left - (1 - 1 / 60) ** 60) < 0.01  # about 37 %
+
+
+def test_by_group_holds_out_what_scikit_learn_does():
+    groups = np.random.default_rng(0).choice(["flat", "3d", "lines"], len(TRUTH))
+    theirs = LeaveOneGroupOut().split(TRUTH, TRUTH, groups)
+    for run, (learn, ask) in zip(partitions.by_group(groups), theirs, strict=True):
+        assert np.flatnonzero(run).tolist() == learn.tolist()
+        assert np.flatnonzero(run == 0).tolist() == ask.tolist()
 
 
 def test_partitions_refuse():
