@@ -30,10 +30,11 @@ def test_word_matches_of_every_pair_of_labels():
 
 
 @pytest.mark.parametrize("k", [1, 3, 6])
-def test_count_equals_a_loop(k):
+def test_count_equals_a_loop(k, monkeypatch):
+    monkeypatch.setattr(bookkeeping, "TOP", k)
     predictions = some()
     truth = np.random.default_rng(1).integers(0, len(SPACE), 20)
-    table = bookkeeping.count(predictions, truth, k).set_index("model")
+    table = bookkeeping.count(predictions, truth).set_index("model")
     top = predictions.top(k)
     for model in predictions.models:
         hits = rows = wrong = 0
