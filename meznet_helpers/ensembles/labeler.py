@@ -88,10 +88,12 @@ class EnsembleLabeler(Labeler):
             said = f'The method "{self.method}" takes no weights like {self.weights!r}.'
             raise MeznetError(said) from error
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch by all members; see `Labeler.probabilities`."""
         names = [str(number) for number in range(len(images))]
-        return self._combined([member.serve(images) for member in self.members], names).probs[0]
+        return self._combined(
+            [member.probabilities(images) for member in self.members], names
+        ).probs[0]
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images, member by member; see `Labeler.predict`.

@@ -143,7 +143,7 @@ def _encode(
 ) -> list[np.ndarray]:
     """Return one row of features for each source, from the cache or from the network."""
     if kept is None:
-        return list(net.call("features", sources, **settings))
+        return list(net.features(sources, **settings))
     if isinstance(sources[0], Path):  # so are the others
         with ThreadPoolExecutor() as pool:
             keys = list(pool.map(_key, sources))
@@ -151,7 +151,7 @@ def _encode(
         keys = [_key(source) for source in sources]
     missing = [place for place, key in enumerate(keys) if key not in kept.rows]
     if missing:
-        new = net.call("features", [sources[place] for place in missing], **settings)
+        new = net.features([sources[place] for place in missing], **settings)
         kept.add([keys[place] for place in missing], new)
     fresh = dict(zip(missing, new, strict=True)) if missing else {}
     return [fresh[at] if at in fresh else kept.rows[key] for at, key in enumerate(keys)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 
 SCALE = ".scale"
 
@@ -103,7 +103,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         return unpack(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise MeznetError(f"{path} is no readable safetensors file: {error}.") from error
+        raise MeznetError(f"{path} is no readable safetensors file: {reason(error)}.") from error
     except KeyError as error:
         raise MeznetError(f"{path} lacks the tensor {error}.") from error
 

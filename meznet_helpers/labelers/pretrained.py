@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from meznet_helpers.assets import profile, store
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 
 
 def find(name: str, bundled: dict[str, str], what: str) -> Path | str:
@@ -42,7 +41,7 @@ folder, nor a name of the hub such as "owner/name".
     if folder.is_dir():
         return folder
     if source.count("/") != 1 or source.startswith((".", "~", "/")):
-        known = next((each for each in bundled.values() if each.count("/") == 1), "owner/name")
+        known = next((hub for hub in bundled.values() if hub.count("/") == 1), "owner/name")
         raise MeznetError(
             f'"{name}" is no {what}: neither {" nor ".join(bundled)}, nor a folder, '
             f'nor a name of the hub such as "{known}".'
@@ -124,12 +123,16 @@ def told(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         if profile.offline() and not Path(name).is_dir():
-            raise MeznetError(
-                f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
-                "download it once."
-            ) from error
-        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        raise MeznetError(f"{name} can't be loaded: {why}.") from error
+            raise MeznetError(missing(name)) from error
+        raise MeznetError(f"{name} can't be loaded: {reason(error)}.") from error
+
+
+def missing(name: str) -> str:
+    """Say that published weights would have to be downloaded and may not be."""
+    return (
+        f"The weights of {name} are not on this machine and MEZNET_OFFLINE is on; unset the "
+        "variable to download them once."
+    )
 
 
 @contextlib.contextmanager
@@ -141,8 +144,7 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with mock.patch.dict("os.environ", {"TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}):
-            yield
+        yield
     finally:
         logging.set_verbosity(before)
         if shown:

@@ -44,7 +44,7 @@ class Worker:
     --------
     >>> from meznet_helpers.names import labeler
     >>> worker = Worker(labeler("keras/MobileNetV2@tiny"))
-    >>> worker.call("probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
+    >>> worker.call("_probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
     (1, 200)
     >>> worker.end()
     """
@@ -82,7 +82,7 @@ class Worker:
         return self._process.pid
 
     def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
-        """Call a method of the labeler; see `Labeler.call`.
+        """Call a method of the labeler; see `Served._served`.
 
         Raises
         ------

@@ -274,24 +274,24 @@ class CaptionLabeler(TorchLabeler):
         """Make a labeler of such arguments."""
         return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
 
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Put the labels' tokens side by side."""
         return weigher(load(self.source), self.texts)
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what the checkpoint's own processor does to an image."""
         processor = load(self.source).processor
         return lambda image: np.asarray(
             processor(image, return_tensors="np")["pixel_values"][0], np.float32
         )
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the processor cuts out; see `NetworkLabeler.seen`."""
-        about, prepare = load(self.source).processor, self.preparation()
+        about, prepare = load(self.source).processor, self._preparation()
         prepared = np.stack([prepare(image) for image in images])
         return unscaled(prepared, about.image_mean, about.image_std)
 
-    def pooled(self, batch: Any) -> Any:
+    def _pooled(self, batch: Any) -> Any:
         """Return the tower's vector for the whole picture."""
         return self.model.vision_model(pixel_values=batch).pooler_output
 
@@ -323,27 +323,17 @@ class CaptionLabeler(TorchLabeler):
         texts = [
             text
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
-            for text in self.call(
-                "captions", list(images.arrays[start : start + BATCH]), prompt=prompt
+            for text in self._served(
+                self._captions, list(images.arrays[start : start + BATCH]), prompt=prompt
             )
         ]
         return pd.DataFrame({"image": list(images.names), "text": texts})
 
-    def captions(self, images: list[np.ndarray], prompt: str = "") -> np.ndarray:
-        """Caption one batch; see `describe`.
-
-        Parameters
-        ----------
-        images : list of ndarray, each (height, width, 3), uint8
-        prompt : str
-
-        Returns
-        -------
-        ndarray of str, shape (images,)
-        """
+    def _captions(self, images: list[np.ndarray], prompt: str) -> np.ndarray:
+        """Caption one batch in this process: an ndarray of str, shape (images,)."""
         import torch
 
-        found, prepare = load(self.source), self.preparation()
+        found, prepare = load(self.source), self._preparation()
         start = found.tokens(prompt)
         longest = found.model.config.text_config.max_position_embeddings
         if len(start) >= longest:

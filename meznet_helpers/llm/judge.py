@@ -234,12 +234,12 @@ class LocalJudge(Judge, Served):
         texts = np.array(questions(predictions, chosen), dtype=str)
         starts = range(0, len(texts), BATCH)
         parts = [
-            self.call("weigh", [texts[start : start + BATCH]])
+            self._served(self._weigh, [texts[start : start + BATCH]])
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.k))
 
-    def weigh(self, texts: list[np.ndarray]) -> np.ndarray:
+    def _weigh(self, texts: list[np.ndarray]) -> np.ndarray:
         """Weigh the numbers 1 to k as what follows texts.
 
         Parameters

@@ -110,7 +110,7 @@ class LlmLabeler(Labeler):
             images.names, lambda at: (self.question(images[at]), self.reader), progress=progress
         )
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
         probs = np.full((len(images), len(self.labels)), 1 / len(self.labels), np.float32)
         if images:

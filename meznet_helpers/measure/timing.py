@@ -38,7 +38,7 @@ def latency(net: "Labeler", image: np.ndarray, *, batch: int = 1, repeats: int =
     True
     """
     images = [image] * batch
-    return milliseconds(lambda: net.call("probabilities", images), repeats) / batch
+    return milliseconds(lambda: net.probabilities(images), repeats) / batch
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> float:
@@ -77,7 +77,7 @@ def measure(nets: Sequence["BackboneLabeler"], image: np.ndarray) -> "pd.DataFra
 
     rows = []
     for net in nets:
-        millions = float(net.call("parameters")[0]) / 1e6
+        millions = net.parameters() / 1e6
         about = {"model": net.name, "size": net.backbone.size, "parameters": millions}
         rows.append(about | {"size_mb": 4 * millions, "ms": latency(net, image)})
         net.release()

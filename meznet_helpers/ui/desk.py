@@ -131,7 +131,7 @@ def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:
     list of (ndarray of uint8, shape (size, size, 3); str)
     """
     members = getattr(net, "members", [net])
-    found = [(member.call("seen", [image])[0], member.name) for member in members]
+    found = [(member.seen([image])[0], member.name) for member in members]
     return [(seen, f"{name}, {seen.shape[1]} x {seen.shape[0]} pixels") for seen, name in found]
 
 

@@ -227,15 +227,15 @@ class ClipLabeler(TorchLabeler):
         """The loaded checkpoint."""
         return load(self.source)
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what the checkpoint's own processor does to an image."""
         return self.checkpoint.prepare
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the processor cuts out; see `NetworkLabeler.seen`."""
         return np.stack([self.checkpoint.crop(image) for image in images])
 
-    def pooled(self, batch: Any) -> Any:
+    def _pooled(self, batch: Any) -> Any:
         """Return embeddings of length 1, those that texts are compared with."""
         return self.model.features(batch)
 
@@ -309,7 +309,7 @@ class ZeroShotLabeler(ClipLabeler):
         """Make a labeler of such arguments."""
         return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
 
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Embed the prompts and make the classifier of them."""
         found = self.checkpoint
         weight = text_classifier(found, self.prompts)
@@ -351,7 +351,7 @@ class TunedLabeler(ClipLabeler):
         """Return the arguments; see `Labeler.recipe`."""
         return {"folder": str(self.folder), "name": self.name}
 
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Load the tower and the classifier."""
         found = self.checkpoint
         if self.source == self.about["base"] and digest(found.model) != self.about["digest"]:

@@ -30,7 +30,7 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
         Zero-shot or tuned; words have become weights of the classifier.
     path : Path
         Its input is called ``pixels``: float32 (images, 3, size, size), as
-        ``net.preparation()`` makes them. Its output is ``logits``, float32 (images, labels). The
+        ``net.checkpoint.prepare`` makes them. Its output is ``logits``, float32 (images, labels). The
         ids of the labels and the preparation are among its metadata.
 
     Returns
@@ -115,8 +115,7 @@ def compare(net: "ClipLabeler", path: Path, *, seed: int = 0) -> dict[str, Any]:
     from meznet_helpers import emojizoo
 
     images = emojizoo.animal_or_not(seed=seed).images.arrays[:: 734 // IMAGES][:IMAGES]
-    prepare = net.preparation()
-    batch = np.stack([prepare(image) for image in images])
+    batch = np.stack([net.checkpoint.prepare(image) for image in images])
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         tensor = torch.from_numpy(batch).to(_device(model))

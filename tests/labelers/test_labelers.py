@@ -69,7 +69,7 @@ class Means(Labeler):
     def __init__(self):
         self.batches = []
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         self.batches.append(len(images))
         sums = np.array([image.sum((0, 1), dtype=np.float32) + 1 for image in images])
         return sums / sums.sum(1, keepdims=True)

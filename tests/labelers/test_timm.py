@@ -111,8 +111,13 @@ def test_an_ensemble_of_two_frameworks(net, images):
 
 
 def test_torch_is_refused_here(net, images):
+    """Its model can't be had; what it does can, for a worker does it."""
     with pytest.raises(MeznetError, match=r"needs torch, but TensorFlow lives here; predict\(\)"):
-        net.probabilities(images)
+        _ = net.model
+    np.testing.assert_array_equal(net.probabilities(images), net.predict(images).probs[0])
+    assert net.features(images).shape == (5, 256)
+    assert net.seen(images).shape == (5, 160, 160, 3) and net.parameters() > 100_000
+    assert len(net.digest()) == 64 and net._worker.alive
 
 
 ALONE = """
@@ -144,7 +149,7 @@ net = TimmLabeler("test_efficientnet", labels=labels, pad_type="same",
 images = list(np.load(file.replace("weights.safetensors", "images.npz")).values())
 found = net.predict(images, batch_size=3).probs[0]
 assert net._worker is None and "timm" in sys.modules and "tensorflow" not in sys.modules
-assert found.shape == net.outputs(np.zeros((5, 3, 160, 160), np.float32)).shape
+assert found.shape == (5, 200)
 first = net.model
 net.release()
 assert not {"model", "transform"} & net.__dict__.keys() and net.model is not first
@@ -259,8 +264,9 @@ for application, options, size in (
         found = one.predict(images, batch_size=2)
         assert found.models == (f"timm/{application}@own",) and len(found.labels) == 200
         np.testing.assert_allclose(found.probs[0], expected, atol=1e-5)
-        np.testing.assert_allclose(one.outputs(net.prepare(images).transpose(0, 3, 1, 2)),
-                                   expected, atol=1e-5)
+        with torch.no_grad():
+            prepared = torch.from_numpy(net.prepare(images)).permute(0, 3, 1, 2)
+            np.testing.assert_allclose(one.model(prepared).softmax(1), expected, atol=1e-5)
         for cache in (True, True, False):
             for count in (1, 5):
                 given = embed(images, one, batch_size=count, cache=cache)

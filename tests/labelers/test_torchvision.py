@@ -205,7 +205,7 @@ for name in ("googlenet", "squeezenet1_1", "mobilenet_v3_small"):
     one = TorchvisionLabeler(name)
     one.model = models.get_model(name, **({"init_weights": False} if name[0] == "g" else {})).eval()
     with torch.inference_mode():
-        seen, scores = one.pooled(batch), one.model(batch)
+        seen, scores = one._pooled(batch), one.model(batch)
         if name == "squeezenet1_1":
             torch.testing.assert_close(seen, one.model.features(batch).mean((2, 3)))
         else:

@@ -21,7 +21,7 @@ from meznet_helpers import prototypes
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.prototypes import PrototypeIndex, nearest, search, storage
-from meznet_helpers.prototypes import index as decision
+from meznet_helpers.prototypes.index import held_out
 
 ANIMALS = from_names(["cat", "dog", "owl"])
 
@@ -220,7 +220,7 @@ def test_bad_input():
         "a medoid is one of its class's examples": lambda: PrototypeIndex.fit(
             x, truth, ANIMALS, kind="medoid"
         ).update("cat", x[:1]),
-        "keep is 0": lambda: prototypes.fit_threshold(index, x, 0),
+        "keep is 0": lambda: index.fit_threshold(x, 0),
     }.items():
         with pytest.raises(MeznetError) as error:
             call()
@@ -238,10 +238,10 @@ def test_a_class_with_one_image_is_fine():
 def test_threshold_keeps_its_share():
     x, truth = features(400)
     index = PrototypeIndex.fit(x[:200], truth[:200], ANIMALS)
-    prototypes.fit_threshold(index, x[200:], keep=0.9)
+    index.fit_threshold(x[200:], keep=0.9)
     assert index.search(x[200:]).known.mean() == 0.9
     assert not index.search(-index.vectors).known.any()
-    prototypes.fit_threshold(index, x[200:], keep=1)
+    index.fit_threshold(x[200:], keep=1)
     assert index.search(x[200:]).known.all()
 
 
@@ -255,24 +255,24 @@ def test_probabilities_are_softmax_and_the_scale_is_the_best():
         shares /= shares.sum(axis=1, keepdims=True)
         return -np.log(shares[np.arange(200), truth[200:]]).mean()
 
-    found = prototypes.fit_scale(index, x[200:], truth[200:])
+    found = index.fit_scale(x[200:], truth[200:])
     assert loss(found) <= min(loss(0.98 * found), loss(1.02 * found), loss(1), loss(100))
     shares = np.exp(found * scores)
     wanted = shares / shares.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(prototypes.probabilities(index, x[200:]), wanted, atol=1e-6)
+    np.testing.assert_allclose(index.probabilities(x[200:]), wanted, atol=1e-6)
 
 
 def test_calibration_judges_what_was_held_out():
     """The fifth, the tenth ... of each class set scale and threshold; all make the means."""
     x, truth = features(60)
-    index = prototypes.fit_calibrated(x, truth, ANIMALS)
-    chosen = decision.held_out(truth)
+    index = PrototypeIndex.fit_calibrated(x, truth, ANIMALS)
+    chosen = held_out(truth)
     assert chosen.sum() == 12 and np.bincount(truth[chosen]).tolist() == [4, 4, 4]
     part = PrototypeIndex.fit(x[~chosen], truth[~chosen], ANIMALS)
-    assert index.threshold == prototypes.fit_threshold(part, x[chosen])
-    assert index.scale == prototypes.fit_scale(part, x[chosen], truth[chosen])
+    assert index.threshold == part.fit_threshold(x[chosen])
+    assert index.scale == part.fit_scale(x[chosen], truth[chosen])
     assert np.array_equal(index.vectors, PrototypeIndex.fit(x, truth, ANIMALS).vectors)
-    assert np.isneginf(prototypes.fit_calibrated(x[:9], truth[:9], ANIMALS).threshold)
+    assert np.isneginf(PrototypeIndex.fit_calibrated(x[:9], truth[:9], ANIMALS).threshold)
 
 
 @pytest.fixture
