@@ -91,9 +91,8 @@ class EnsembleLabeler(Labeler):
     def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch by all members; see `Labeler.probabilities`."""
         names = [str(number) for number in range(len(images))]
-        return self._combined(
-            [member.probabilities(images) for member in self.members], names
-        ).probs[0]
+        probs = [member.probabilities(images) for member in self.members]
+        return self._combined(probs, names).probs[0]
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images, member by member; see `Labeler.predict`.

@@ -30,8 +30,8 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
         Zero-shot or tuned; words have become weights of the classifier.
     path : Path
         Its input is called ``pixels``: float32 (images, 3, size, size), as
-        ``net.checkpoint.prepare`` makes them. Its output is ``logits``, float32 (images, labels). The
-        ids of the labels and the preparation are among its metadata.
+        ``net.checkpoint.prepare`` makes them. Its output is ``logits``, float32 (images, labels).
+        The ids of the labels and the preparation are among its metadata.
 
     Returns
     -------

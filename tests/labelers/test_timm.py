@@ -180,9 +180,9 @@ def alone(made, fresh_python, tmp_path_factory):
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("resnet_18", 'timm has no net "resnet_18"; did you mean resnet18'),
-        ("resnet18.a9_in1k", 'timm has no net "resnet18.a9_in1k"; did you mean resnet18.a'),
-        ("resnet18.", 'timm has no net "resnet18."; did you mean resnet18'),
+        ("resnet_18", 'timm has no net "resnet_18"; did you mean "resnet18'),
+        ("resnet18.a9_in1k", 'timm has no net "resnet18.a9_in1k"; did you mean "resnet18.a'),
+        ("resnet18.", 'timm has no net "resnet18."; did you mean "resnet18'),
         ("vit_base_patch16_224.augreg_in21k", "has 21843 outputs and not one for each of the 1000"),
         ("vit_small_patch14_dinov2", "has 0 outputs and not one for each of the 1000 labels"),
         ("botnet50ts_256", "timm has no weights for botnet50ts_256; see timm.list_models"),
@@ -206,7 +206,7 @@ def test_without_tensorflow_it_runs_in_the_process(alone, made):
 
 def test_errors_come_from_the_worker_too(images):
     net = labeler("timm/resnet_18@imagenet")
-    with pytest.raises(MeznetError, match=r'^timm has no net "resnet_18"; did you mean resnet18'):
+    with pytest.raises(MeznetError, match=r'^timm has no net "resnet_18"; did you mean "resnet18'):
         net.predict(images[:1])
     net.release()
 

@@ -166,8 +166,8 @@ def alone(made, fresh_python):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("resnet_18", 'torchvision has no net "resnet_18"; did you mean resnet'),
-        ("resnet18.IMAGENET1K_V9", 'IMAGENET1K_V9"; did you mean resnet18.IMAGENET1K_V1?'),
+        ("resnet_18", 'torchvision has no net "resnet_18"; did you mean "resnet'),
+        ("resnet18.IMAGENET1K_V9", 'IMAGENET1K_V9"; did you mean "resnet18.IMAGENET1K_V1"?'),
         ("fasterrcnn_resnet50_fpn", "torchvision has no net"),  # it finds things, and labels none
         ("mobilenet_v2.IMAGENET1K_V1", "are not on this machine and MEZNET_OFFLINE is on; unset"),
         ("resnet18", "torchvision's resnet18 can't be built with its weights: Weights only load"),

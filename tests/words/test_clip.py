@@ -184,7 +184,7 @@ def test_offline_hub_is_one_sentence(fresh_python, tmp_path):
         PRELUDE
         + """
 said = refused(checkpoint.load, "openai")
-assert said == ("openai is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
+assert said == ("The weights of openai are not on this machine and MEZNET_OFFLINE is on; unset the variable to "
                 "download it once."), said
 """,
         MEZNET_OFFLINE="1",
