@@ -184,8 +184,8 @@ def test_offline_hub_is_one_sentence(fresh_python, tmp_path):
         PRELUDE
         + """
 said = refused(checkpoint.load, "openai")
-assert said == ("The weights of openai are not on this machine and MEZNET_OFFLINE is on; unset the variable to "
-                "download it once."), said
+assert said == ("The weights of openai are not on this machine and MEZNET_OFFLINE is on; "
+                "unset the variable to download them once."), said
 """,
         MEZNET_OFFLINE="1",
         HF_HOME=str(tmp_path),
