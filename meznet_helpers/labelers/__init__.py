@@ -9,7 +9,7 @@ from meznet_helpers.labelers.backbones import (
     scale,
     squeeze,
 )
-from meznet_helpers.labelers.base import Labeler, Served, living, readable
+from meznet_helpers.labelers.base import Labeler, Served, choices, living, readable
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler, NetworkLabeler, sha256
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "NetworkLabeler",
     "Served",
     "backbone",
+    "choices",
     "living",
     "readable",
     "registry",

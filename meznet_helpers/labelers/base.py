@@ -10,7 +10,7 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, as_images
-from meznet_helpers.labels import LabelSpace
+from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
 
@@ -52,7 +52,9 @@ class Served:
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
-        """Make one of the recipe of another."""
+        """Make one of the recipe of another; the fields of a LabelSpace are one again."""
+        if "labels" in recipe:
+            recipe = recipe | {"labels": LabelSpace(**recipe["labels"])}
         return cls(**recipe)
 
     def release(self) -> None:
@@ -162,6 +164,32 @@ class Labeler(Served, ABC):
         ]
         probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         return Predictions(probs[None], (self.name,), images.names, self.labels)
+
+
+def choices(labels: LabelSpace | Sequence[str]) -> LabelSpace:
+    """Return the labels that something shall choose among.
+
+    Parameters
+    ----------
+    labels : LabelSpace or sequence of str
+
+    Raises
+    ------
+    MeznetError
+        If there are fewer than two, or two of them are the same.
+
+    Examples
+    --------
+    >>> choices(["cat"])
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: "cat" alone leaves no choice; give it two labels or more.
+    """
+    labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
+    if len(labels) < 2:
+        raise MeznetError(
+            f'"{labels.names[0]}" alone leaves no choice; give it two labels or more.'
+        )
+    return labels
 
 
 def living() -> set[str]:

@@ -98,16 +98,15 @@ class NetworkLabeler(Labeler):
             except ImageError:
                 return None
 
-        found, good = [], []
+        parts, good = [], []
         with ThreadPoolExecutor() as pool:
             for batch in _ahead(pool, prepared, sources, batch_size):
-                there = [one is not None for one in batch]
-                good += there
-                if any(there):
-                    found.append(encode(np.stack([one for one in batch if one is not None])))
-        rows = np.full((len(good), found[0].shape[1] if found else 0), np.nan, np.float32)
-        if found:
-            rows[good] = np.concatenate(found)
+                good += [image is not None for image in batch]
+                if any(good[-len(batch) :]):
+                    parts.append(encode(np.stack([image for image in batch if image is not None])))
+        rows = np.full((len(good), parts[0].shape[1] if parts else 0), np.nan, np.float32)
+        if parts:
+            rows[good] = np.concatenate(parts)
         return rows
 
     def _weights_digest(self) -> np.ndarray:
@@ -133,10 +132,10 @@ class NetworkLabeler(Labeler):
         str
             A sha256, hexadecimal.
         """
-        found = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
+        digest = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
         file = self.weights_file()
-        found.update(self._served(self._weights_digest) if file is None else file.read_bytes())
-        return found.hexdigest()
+        digest.update(self._served(self._weights_digest) if file is None else file.read_bytes())
+        return digest.hexdigest()
 
 
 def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
@@ -147,10 +146,10 @@ def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
     >>> sha256([np.zeros(1), np.ones(2)]).digest() == sha256([np.array([0.0, 1.0, 1.0])]).digest()
     True
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for values in tensors:
-        found.update(np.ascontiguousarray(values))
-    return found
+        digest.update(np.ascontiguousarray(values))
+    return digest
 
 
 class BackboneLabeler(NetworkLabeler):
@@ -205,6 +204,6 @@ def _ahead(
         batch = sources[start : start + batch_size]
         waiting.append([pool.submit(prepared, source) for source in batch])
         if len(waiting) > 1:
-            yield [one.result() for one in waiting.popleft()]
+            yield [future.result() for future in waiting.popleft()]
     while waiting:
-        yield [one.result() for one in waiting.popleft()]
+        yield [future.result() for future in waiting.popleft()]

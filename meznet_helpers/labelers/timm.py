@@ -68,11 +68,6 @@ class TimmLabeler(_Timm):
         own = {"net": self.net, "name": self.name, "labels": dataclasses.asdict(self.labels)}
         return own | self.options
 
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> "TimmLabeler":
-        """Make a labeler of such arguments."""
-        return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
-
     def _build(self) -> Any:
         """Build the net; see `build`."""
         return build(self.net, len(self.labels), self.options)
@@ -205,8 +200,8 @@ def build(net: str, outputs: int, options: dict[str, Any]) -> Any:
     except MeznetError:
         raise
     except Exception as error:  # of the hub, the file, or the options, each of its own kind
-        said = f"timm's {net} can't be built with its weights: {reason(error)}."
-        raise MeznetError(said) from error
+        why = f"timm's {net} can't be built with its weights: {reason(error)}."
+        raise MeznetError(why) from error
 
 
 def _config(net: str) -> dict[str, Any]:

@@ -26,6 +26,10 @@ class TorchLabeler(NetworkLabeler):
     def _build(self) -> Any:
         """Build the net with its weights, in evaluation mode (``torch.nn.Module``)."""
 
+    def _scores(self, batch: Any) -> Any:
+        """Return the logits of a batch (``torch.Tensor``, shape (images, labels))."""
+        return self.model(batch)
+
     @abstractmethod
     def _pooled(self, batch: Any) -> Any:
         """Return what the classifier sees of a batch (``torch.Tensor``)."""
@@ -49,7 +53,7 @@ class TorchLabeler(NetworkLabeler):
         prepare = self._preparation()
         batch = np.stack([prepare(image) for image in images])
         with _inference(self.name, batch):
-            return self.model(_tensor(batch)).float().softmax(1).cpu().numpy()
+            return self._scores(_tensor(batch)).float().softmax(1).cpu().numpy()
 
     def _encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function to features; see `NetworkLabeler._encoder`."""
@@ -121,5 +125,5 @@ def _inference(name: str, batch: np.ndarray) -> Iterator[None]:
             yield
     except (AssertionError, RuntimeError, ValueError) as error:
         side = " x ".join(map(str, batch.shape[2:]))
-        said = f"{name} can't work on pictures of {side} pixels ({reason(error)})."
-        raise MeznetError(said) from error
+        why = f"{name} can't work on pictures of {side} pixels ({reason(error)})."
+        raise MeznetError(why) from error

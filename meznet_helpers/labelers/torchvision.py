@@ -144,13 +144,13 @@ def build(net: str, chosen: Any) -> Any:
     import torch
     from torchvision import models
 
-    kept = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
-    if profile.offline() and not kept.is_file():
+    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
+    if profile.offline() and not file.is_file():
         raise MeznetError(missing(net))
     try:
         # torchvision reads files that may hold code; this downloads one, and refuses such
         chosen.get_state_dict(weights_only=True, check_hash=True)
         return models.get_model(net.partition(".")[0], weights=chosen).eval()
     except Exception as error:  # of the server, the file, or the net, each of its own kind
-        said = f"torchvision's {net} can't be built with its weights: {reason(error)}."
-        raise MeznetError(said) from error
+        why = f"torchvision's {net} can't be built with its weights: {reason(error)}."
+        raise MeznetError(why) from error

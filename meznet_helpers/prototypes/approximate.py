@@ -65,8 +65,8 @@ def compare_searches(
     for effort in efforts:
         graph.expansion_search = effort
         took = min(_seconds(lambda: graph.search(queries, k, threads=1)) for _ in range(rounds))
-        found = graph.search(queries, k, threads=1).keys
-        recall = (found[:, :, None] == wanted[:, None]).any(axis=2).mean()
+        near = graph.search(queries, k, threads=1).keys
+        recall = (near[:, :, None] == wanted[:, None]).any(axis=2).mean()
         rows.append(["approximate", effort, float(recall), took / exact, build])
     return pd.DataFrame(rows, columns=["search", "effort", "recall", "time", "build"])
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.prototypes.search import COLUMNS, ROWS, Matches, check_metric, lengths, nearest
+from meznet_helpers.prototypes.search import Matches, check_metric, lengths, nearest
 
 #: What stands for a class: the mean of its examples (Snell et al. 2017, arXiv:1703.05175); the
 #: means of k-means clusters; or of each cluster the example that is nearest to the others.
@@ -79,8 +79,8 @@ def _clusters(features: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     if count == 1:
         return [np.arange(len(features))]
     with threadpool_limits(1):  # the order of sums, and so the clusters, must not hang on threads
-        found = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
-    return [np.flatnonzero(found == each) for each in dict.fromkeys(found.tolist())]
+        owner = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
+    return [np.flatnonzero(owner == cluster) for cluster in dict.fromkeys(owner.tolist())]
 
 
 def _medoid(features: np.ndarray, metric: str) -> np.ndarray:
@@ -133,8 +133,7 @@ image read?
         (largest > LONGEST / features.shape[1], "holds numbers that are too large"),
     ):
         if wrong.any():
-            at = int(wrong.argmax())
-            raise MeznetError(f"{what}: embedding {at} {why}; was its image read?")
+            raise MeznetError(f"{what}: embedding {wrong.argmax()} {why}; was its image read?")
     return features
 
 
@@ -247,12 +246,12 @@ class PrototypeIndex:
                 f"{labels.name}: {len(features)} embeddings need as many labels, not {truth.shape}."
             )
         parts = []
-        for at, label_id in enumerate(labels.ids):
-            own = features[truth == at]
+        for label, label_id in enumerate(labels.ids):
+            own = features[truth == label]
             if not len(own):
                 raise MeznetError(f'"{label_id}" has no image; give one or more, or leave it out.')
             parts.append(index._summarize(own, seed))
-        vectors, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
+        vectors, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         owners = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         index.replace(labels, vectors, owners, counts)
         return index
@@ -312,7 +311,7 @@ class PrototypeIndex:
         name, width = self.labels.name, self.vectors.shape[1]
         return f"PrototypeIndex({name!r}, {classes}, {prototypes} of {width} numbers)"
 
-    def add(self, label_id: str, features: np.ndarray, name: str = "", *, seed: int = 0) -> None:
+    def add(self, label_id: str, features: np.ndarray, name: str = "") -> None:
         """Add a class.
 
         Parameters
@@ -323,8 +322,6 @@ class PrototypeIndex:
             Of one image or more.
         name : str, optional
             By default the id.
-        seed : int
-            Of k-means.
 
         Raises
         ------
@@ -339,7 +336,7 @@ class PrototypeIndex:
         features = self._checked(features, f'"{label_id}"')
         if not len(features):
             raise MeznetError(f'"{label_id}" has no image; give one or more.')
-        self.add_prototypes(label_id, *self._summarize(features, seed), name)
+        self.add_prototypes(label_id, *self._summarize(features), name)
 
     def add_prototypes(
         self, label_id: str, vectors: np.ndarray, counts: np.ndarray, name: str = ""
@@ -380,9 +377,9 @@ class PrototypeIndex:
         vectors, counts = np.array(self.vectors), self.counts.copy()
         means = vectors[own].astype(np.float64)
         for row in self._checked(features, f'"{label_id}"').astype(np.float64):
-            at = int(((means - row) ** 2).sum(axis=1).argmin())
-            counts[own[at]] += 1
-            means[at] += (row - means[at]) / counts[own[at]]
+            near = int(((means - row) ** 2).sum(axis=1).argmin())
+            counts[own[near]] += 1
+            means[near] += (row - means[near]) / counts[own[near]]
         vectors[own] = means
         self.replace(self.labels, vectors, self.owners, counts)
 
@@ -398,25 +395,23 @@ class PrototypeIndex:
         MeznetError
             If there is no such class.
         """
-        at = self.labels.index(label_id)
-        kept = self.owners != at
+        label = self.labels.index(label_id)
+        others = self.owners != label
         fields = (self.labels.ids, self.labels.names, self.labels.lemmas, self.labels.definitions)
-        labels = LabelSpace(self.labels.name, *(field[:at] + field[at + 1 :] for field in fields))
-        owners = self.owners[kept]
-        self.replace(labels, self.vectors[kept], owners - (owners > at), self.counts[kept])
+        labels = LabelSpace(
+            self.labels.name, *(field[:label] + field[label + 1 :] for field in fields)
+        )
+        owners = self.owners[others]
+        self.replace(labels, self.vectors[others], owners - (owners > label), self.counts[others])
 
-    def search(
-        self, features: np.ndarray, k: int = 1, *, rows: int = ROWS, columns: int = COLUMNS
-    ) -> Matches:
-        """Find the nearest classes: exactly, whatever the chunks.
+    def search(self, features: np.ndarray, k: int = 1) -> Matches:
+        """Find the nearest classes, exactly.
 
         Parameters
         ----------
         features : ndarray of float, shape (queries, d)
         k : int
             Classes for each query.
-        rows, columns : int
-            Queries and prototypes compared at a time.
 
         Returns
         -------
@@ -425,8 +420,7 @@ class PrototypeIndex:
         Raises
         ------
         MeznetError
-            If `k` or a chunk is below 1, the index has fewer classes than `k`, or an embedding
-            can't be compared.
+            If `k` is below 1, the index has fewer classes, or an embedding can't be compared.
         """
         if not 1 <= k <= len(self):
             raise MeznetError(
@@ -435,12 +429,8 @@ class PrototypeIndex:
                 if len(self)
                 else f"{self.labels.name} has no class yet; add one before you search."
             )
-        if min(rows, columns) < 1:
-            raise MeznetError(f"rows and columns must be 1 or more, not {rows} and {columns}.")
-        classes, scores = nearest(
-            self._checked(features, "queries"), self.vectors, self.owners,
-            k=k, metric=self.metric, norms=self.norms(), rows=rows, columns=columns,
-        )  # fmt: skip
+        queries, how = self._checked(features, "queries"), {"k": k, "metric": self.metric}
+        classes, scores = nearest(queries, self.vectors, self.owners, norms=self.norms(), **how)
         return Matches(classes, scores, scores[:, 0] >= self.threshold, self.labels)
 
     def all_scores(self, features: np.ndarray) -> np.ndarray:
@@ -590,7 +580,7 @@ class PrototypeIndex:
         self.labels, self.vectors, self._norms = labels, vectors, norms
         self.owners, self.counts = owners, counts
 
-    def _summarize(self, features: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _summarize(self, features: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         return summarize(features, self.kind, self.count, metric=self.metric, seed=seed)
 
     def _checked(self, features: np.ndarray, what: str) -> np.ndarray:

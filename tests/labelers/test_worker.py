@@ -324,6 +324,27 @@ def test_the_callers_script_runs_once(odd, tmp_path):
     assert (done.stdout, done.stderr) == ("once\n(1, 3)\n", "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX'")
+def test_the_terminals_ctrl_c_is_for_the_caller_alone(odd):
+    """A terminal interrupts all processes of its foreground group; the worker is in none of it."""
+    code = """
+import os, signal, time
+import numpy as np
+import odd_labelers
+from meznet_helpers.labelers.worker import Worker
+signal.signal(signal.SIGINT, lambda *_: None)  # the caller bears it
+worker, image = Worker(odd_labelers.Odd()), np.zeros((4, 4, 3), np.uint8)
+worker.call("_probabilities", [image])
+os.killpg(os.getpgid(0), signal.SIGINT)
+time.sleep(0.5)
+print(worker.call("_probabilities", [image]).shape, worker.alive)
+worker.end()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert done.stdout == "(1, 3) True\n"
+
+
 # ---- Keras in a worker
 
 

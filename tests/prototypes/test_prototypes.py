@@ -206,7 +206,6 @@ def test_bad_input():
         "queries: embeddings must have shape (images, d), not (8,)": lambda: index.search(x[0]),
         "k is 4; labels has 3 classes, so it must lie between 1 and 3": lambda: index.search(x, 4),
         "k is 0": lambda: index.search(x, 0),
-        "rows and columns must be 1 or more": lambda: index.search(x, columns=0),
         "has no class yet; add one": lambda: PrototypeIndex().search(x),
         "together: embedding 0 is zero": lambda: index.add("fox", np.array([x[0], -x[0]])),
         "too large": lambda: index.add("fox", x[:1] * np.float32(1e20)),
@@ -296,7 +295,7 @@ def test_a_file_holds_all_of_it(file, mapped):
     }  # fmt: skip
     assert index.counts.sum() == 30
     fresh = PrototypeIndex.fit(*features(), index.labels, kind="k-means", count=2, metric="l2")
-    found, wanted = index.search(x, 3, columns=2), fresh.search(x, 3)
+    found, wanted = index.search(x, 3), fresh.search(x, 3)
     assert np.array_equal(found.scores, wanted.scores)
     assert found.classes.tolist() == wanted.classes.tolist()
     assert isinstance(index.vectors, np.memmap) == mapped
