@@ -127,7 +127,7 @@ def test_a_judge_as_a_labeler_beside_keras():
     photographs = read_many(list(profile.package_photographs().values())[:3])
     nets = [name for name in tiny_nets()["model"] if "MobileNetV" in name]
     judge = LocalJudge("tiny")
-    together = EnsembleLabeler(nets, judge)
+    together = EnsembleLabeler([labeler(name) for name in nets], judge)
     assert together.name == "llm/judge@tiny"
     found = together.predict(photographs)
     members = [labeler(name).predict(photographs) for name in nets]
