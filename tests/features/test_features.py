@@ -202,7 +202,7 @@ def test_other_weights_have_features_of_their_own(encoded, tmp_path, monkeypatch
 def test_published_weights_are_digested_once(monkeypatch):
     digested = []
     monkeypatch.setattr(
-        Colors, "weights_digest", lambda self: digested.append(1) or np.zeros(32, np.uint8)
+        Colors, "_weights_digest", lambda self: digested.append(1) or np.zeros(32, np.uint8)
     )
     for _ in range(3):
         embed(pictures(2), Colors())

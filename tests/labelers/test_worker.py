@@ -227,12 +227,12 @@ import os, signal
 import numpy as np, odd_labelers
 from meznet_helpers.labelers.worker import Worker
 worker, image = Worker(odd_labelers.Odd()), np.zeros((2, 2, 3), np.uint8)
-worker.call("probabilities", [image])
+worker.call("_probabilities", [image])
 try:
     os.killpg(0, signal.SIGINT)
     signal.pause()
 except KeyboardInterrupt:
-    print(worker.call("probabilities", [image]).shape)
+    print(worker.call("_probabilities", [image]).shape)
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, start_new_session=True, capture_output=True, encoding="utf-8")
@@ -322,27 +322,6 @@ def test_the_callers_script_runs_once(odd, tmp_path):
         [sys.executable, "-P", str(script)], cwd=tmp_path, capture_output=True, encoding="utf-8"
     )
     assert (done.stdout, done.stderr) == ("once\n(1, 3)\n", "")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX'")
-def test_the_terminals_ctrl_c_is_for_the_caller_alone(odd):
-    """A terminal interrupts all processes of its foreground group; the worker is in none of it."""
-    code = """
-import os, signal, time
-import numpy as np
-import odd_labelers
-from meznet_helpers.labelers.worker import Worker
-signal.signal(signal.SIGINT, lambda *_: None)  # the caller bears it
-worker, image = Worker(odd_labelers.Odd()), np.zeros((4, 4, 3), np.uint8)
-worker.call("_probabilities", [image])
-os.killpg(os.getpgid(0), signal.SIGINT)
-time.sleep(0.5)
-print(worker.call("_probabilities", [image]).shape, worker.alive)
-worker.end()
-"""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert done.stdout == "(1, 3) True\n"
 
 
 # ---- Keras in a worker
