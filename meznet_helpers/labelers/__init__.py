@@ -10,12 +10,11 @@ from meznet_helpers.labelers.backbones import (
     squeeze,
 )
 from meznet_helpers.labelers.base import Labeler, Served, choices, living, readable
-from meznet_helpers.labelers.network import SPACES, BackboneLabeler, NetworkLabeler, sha256
+from meznet_helpers.labelers.network import BackboneLabeler, NetworkLabeler, sha256
 
 __all__ = [
     "INTERPOLATIONS",
     "MODES",
-    "SPACES",
     "Backbone",
     "BackboneLabeler",
     "Labeler",

@@ -281,10 +281,21 @@ def backbone(name: str) -> Backbone:
     >>> backbone("keras/DenseNet121@imagenet").mode
     'torch'
     """
-    known = registry()
-    if "@" not in name:
-        name += "@tiny" if profile.active() == "tiny" else "@imagenet"
+    known, name = registry(), tagged(name)
     if name not in known:
         example = '; a name looks like "keras/MobileNetV2@tiny".'
         raise MeznetError(f'No backbone is called "{name}"' + did_you_mean(name, known, example))
     return known[name]
+
+
+def tagged(name: str) -> str:
+    """Give a name the tag that the profile chooses, unless it has one.
+
+    Examples
+    --------
+    >>> tagged("timm/regnetx_002"), tagged("timm/resnet18@imagenet")
+    ('timm/regnetx_002@tiny', 'timm/resnet18@imagenet')
+    """
+    if "@" in name:
+        return name
+    return f"{name}@tiny" if profile.active() == "tiny" else f"{name}@imagenet"

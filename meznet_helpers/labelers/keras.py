@@ -81,9 +81,8 @@ class KerasLabeler(BackboneLabeler):
 
     def release(self) -> None:
         """Forget the network and free its memory; the next prediction builds it again."""
-        self.__dict__.pop("_run", None)
-        self.__dict__.pop("_encode", None)
-        self.__dict__.pop("model", None)
+        for made in ("_run", "_encode", "model"):
+            self.__dict__.pop(made, None)
         super().release()
 
 

@@ -76,11 +76,6 @@ class Worker:
         """Whether it can be sent images."""
         return self._end.alive and self._process.poll() is None
 
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
-
     def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
         """Call a method of the labeler; see `Served._served`.
 

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,7 +140,7 @@ class Recording:
     def _keep(self, request: Request, reply: Reply) -> None:
         """Append a line; a whole one or none."""
         date = reply.date or datetime.now(UTC).isoformat(timespec="seconds")
-        reply = Reply(**asdict(reply) | {"date": date})
+        reply = replace(reply, date=date)
         line = {"request": request.digest, "model": request.model, "prompt": request.prompt}
         text = json.dumps(line | {"reply": asdict(reply)}, ensure_ascii=False)
         with self._lock, self.file.open("a", encoding="utf-8") as out:

@@ -6,6 +6,7 @@ the folder names the checkpoint, with a digest of its weights.
 """
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,7 @@ def check(folder: Path) -> None:
     if folder.exists():
         raise MeznetError(f"{folder} is there already; name a new folder.")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
-    trial = above / f".{folder.name}.trial"
     try:
-        trial.mkdir()
-        trial.rmdir()
+        tempfile.TemporaryDirectory(dir=above).cleanup()
     except OSError as error:
         raise MeznetError(f"{folder} can't be written ({reason(error)}).") from error

@@ -92,7 +92,7 @@ def test_numbers_are_timms_own(net, made, images):
     assert found.models == ("timm/own",) and found.labels == tiny_imagenet()
     assert found.probs.dtype == np.float32
     assert np.abs(np.diff(made[1], axis=0)).max() > 0.01  # the images are told apart
-    pid = net._worker.pid
+    pid = net._worker._process.pid
     assert pid != psutil.Process().pid
     net.release()
     assert not psutil.pid_exists(pid)

@@ -125,7 +125,7 @@ def test_batches_larger_than_any_pipe(odd, elsewhere):
 def test_it_runs_elsewhere_in_the_same_environment(odd, elsewhere):
     net = odd.Odd("where")
     (setting, pid, _), *_ = net.probabilities(pictures(1))
-    assert setting == 7 and pid == net._worker.pid != os.getpid()
+    assert setting == 7 and pid == net._worker._process.pid != os.getpid()
     net.release()
 
 
@@ -181,7 +181,7 @@ def test_killed_in_the_middle(how, said, odd, elsewhere):
     with pytest.raises(MeznetError) as error:
         net.predict(pictures(2))
     assert str(error.value) == f"The worker process of odd {said}"
-    assert not net._worker.alive and gone(net._worker.pid)
+    assert not net._worker.alive and gone(net._worker._process.pid)
     net.how = ""  # the next prediction starts another one
     assert net.predict(pictures(2)).probs.shape == (1, 2, 3)
     net.release()
@@ -191,7 +191,7 @@ def test_killed_between_two_batches(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(2))
     first = net._worker
-    os.kill(first.pid, signal.SIGKILL)
+    os.kill(first._process.pid, signal.SIGKILL)
     first._process.wait(120)
     assert net.predict(pictures(2)).probs.shape == (1, 2, 3) and net._worker is not first
     net.release()
@@ -199,7 +199,7 @@ def test_killed_between_two_batches(odd, elsewhere):
 
 def test_killed_from_outside_while_it_labels(odd):
     process = Worker(odd.Odd("sleep"))
-    threading.Timer(1.0, os.kill, (process.pid, signal.SIGKILL)).start()
+    threading.Timer(1.0, os.kill, (process._process.pid, signal.SIGKILL)).start()
     with pytest.raises(MeznetError, match="SIGKILL"):
         process.call("_probabilities", pictures(1))
 
@@ -215,7 +215,7 @@ def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(worker, "_receive", interrupt)
         net.predict(pictures(1, seed=1))
-    assert not first.alive and gone(first.pid)
+    assert not first.alive and gone(first._process.pid)
     np.testing.assert_array_equal(net.predict(pictures(1)).probs, expected)  # no stale answer
     net.release()
 
@@ -267,16 +267,16 @@ def test_release_ends_it(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
     process = net._worker  # held, so that it does not end for want of a holder
-    assert psutil.pid_exists(process.pid)
+    assert psutil.pid_exists(process._process.pid)
     net.release()
     net.release()
-    assert not psutil.pid_exists(process.pid) and net._worker is None
+    assert not psutil.pid_exists(process._process.pid) and net._worker is None
 
 
 def test_it_ends_with_its_labeler(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
-    pid = net._worker.pid
+    pid = net._worker._process.pid
     del net
     gc.collect()
     assert not psutil.pid_exists(pid)
@@ -299,7 +299,7 @@ if {how!r}:
     _send(worker._process.stdin, image, order=order)
 else:
     worker.call("_probabilities", [image])
-print(worker.pid, flush=True)
+print(worker._process.pid, flush=True)
 {end}
 """
     out = tmp_path / "pid"
