@@ -209,12 +209,14 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def told(name: str) -> Iterator[None]:
-    """Turn the errors of transformers, the hub and safetensors into one sentence."""
+def loading(name: str, bundled: dict[str, str], what: str) -> Iterator[Path | str]:
+    """Find a checkpoint, and say in one sentence what goes wrong while it is loaded; see `find`."""
     from safetensors import SafetensorError
 
+    source = find(name, bundled, what)
     try:
-        yield
+        with quiet():
+            yield source
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         if profile.offline() and not Path(name).is_dir():
             raise MeznetError(missing(name)) from error

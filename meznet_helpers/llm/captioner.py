@@ -58,8 +58,7 @@ def load(name: str) -> Captioner:
         If there is no such checkpoint, it is of another kind, a file of it is missing or of
         another shape, or it can't be downloaded.
     """
-    source = pretrained.find(name, CHECKPOINTS, "captioner")
-    with pretrained.quiet(), pretrained.told(name):
+    with pretrained.loading(name, CHECKPOINTS, "captioner") as source:
         from transformers import BlipConfig, BlipForConditionalGeneration
 
         kind = BlipConfig.get_config_dict(source, **pretrained.where(source))[0].get("model_type")

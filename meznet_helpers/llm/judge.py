@@ -219,8 +219,7 @@ def load(name: str) -> tuple[Any, Any]:
         If there is no such model, a file of it is missing or of another shape, or it can't be
         downloaded.
     """
-    source = pretrained.find(name, CHECKPOINTS, "language model")
-    with pretrained.quiet(), pretrained.told(name):
+    with pretrained.loading(name, CHECKPOINTS, "language model") as source:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         model = pretrained.weights(AutoModelForCausalLM, source, name)

@@ -89,8 +89,7 @@ def load(name: str) -> Checkpoint:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    source = find(name)
-    with pretrained.quiet(), pretrained.told(name):
+    with pretrained.loading(name, CHECKPOINTS, "CLIP checkpoint") as source:
         check(name, CLIPConfig.get_config_dict(source, **pretrained.where(source))[0])
         return Checkpoint.of(CLIPModel, source, name)
 

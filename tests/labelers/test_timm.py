@@ -211,6 +211,32 @@ def test_errors_come_from_the_worker_too(images):
     net.release()
 
 
+HUB = """
+import shutil
+from pathlib import Path
+import numpy as np, timm
+from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.labels import tiny_imagenet
+made, home = Path(MADE), Path(HOME)
+folder = home / "hub" / ("models--" + timm.get_pretrained_cfg(NET).hf_hub_id.replace("/", "--"))
+snapshot = folder / "snapshots" / (40 * "1")
+for path in (snapshot, folder / "refs"):
+    path.mkdir(parents=True)
+(folder / "refs" / "main").write_text(40 * "1")
+shutil.copy(made, snapshot / "model.safetensors")
+net = TimmLabeler(NET, labels=tiny_imagenet(), pad_type="same",
+                  pretrained_cfg_overlay={"num_classes": 200})
+images = list(np.load(made.with_name("images.npz")).values())
+expected = np.load(made.with_name("probs.npy"))
+np.testing.assert_allclose(net.predict(images).probs[0], expected, atol=1e-5)
+"""
+
+
+def test_what_the_hub_has_kept_is_found_without_the_network(made, fresh_python, tmp_path):
+    code = HUB.replace("MADE", repr(str(made[0]))).replace("HOME", repr(str(tmp_path)))
+    fresh_python(code.replace("NET", repr(NET)), HF_HOME=str(tmp_path), MEZNET_OFFLINE="1")
+
+
 # ---- the nets of this project
 
 OWN = """
