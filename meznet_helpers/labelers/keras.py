@@ -271,4 +271,9 @@ def place_published(application: str, size: int, *, top: bool = True) -> None:
     files = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     versions = files.get(f"{application} {size}") or files[application]
     name, url, known_hash = versions[0 if top else 1]
-    download.fetch(url, _home() / "models" / name, known_hash=known_hash)
+    file = download.fetch(url, _home().absolute() / "models" / name, known_hash=known_hash)
+    # Where its home was another one when it was imported, or can't be written, Keras looks
+    # elsewhere: then it copies the file.
+    digits = known_hash and known_hash.partition(":")[2]
+    keras = _import_keras()
+    keras.utils.get_file(name, file.as_uri(), cache_subdir="models", file_hash=digits)

@@ -40,9 +40,8 @@ class Checkpoint:
 
         model, how = weights(kind, source, name), where(source)
         tokenizer = AutoTokenizer.from_pretrained(source, **how)
-        return cls(
-            name, model, tokenizer, AutoImageProcessor.from_pretrained(source, backend="pil", **how)
-        )
+        processor = AutoImageProcessor.from_pretrained(source, backend="pil", **how)
+        return cls(name, model, tokenizer, processor)
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """Bring an image to what the model sees of it.

@@ -335,6 +335,11 @@ np.testing.assert_allclose(found, expected, atol=1e-5)
 import os
 os.environ["MEZNET_OFFLINE"] = "1"  # once there, the network is not asked again
 np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+os.environ["KERAS_HOME"] = str(served / "other")  # Keras stays where it was
+(served / "other" / "models").mkdir(parents=True)
+target.rename(served / "other" / "models" / name)
+np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+os.environ["KERAS_HOME"] = str(home)
 target.write_bytes(b"damaged")
 assert str(target) in refused() and "MEZNET_OFFLINE" in refused()
 target.unlink()
