@@ -14,7 +14,7 @@ from meznet_helpers import names
 from meznet_helpers.assets import profile
 from meznet_helpers.ensembles import EnsembleLabeler, combine
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import backbones, registry
+from meznet_helpers.labelers import backbones, nets, registry
 from meznet_helpers.labelers.timm import TimmLabeler, TrainedLabeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
 from meznet_helpers.names import labeler
@@ -330,9 +330,10 @@ def registered(tmp_path, monkeypatch):
         path = tmp_path / "models" / name / "net.json"
         path.write_text(json.dumps(net), encoding="utf-8")
     monkeypatch.setattr(profile, "data", lambda: tmp_path)
-    monkeypatch.setattr(backbones, "registry", functools.cache(registry.__wrapped__))
-    monkeypatch.setattr(names, "registry", registry)
-    return registry()
+    known = functools.cache(registry.__wrapped__)
+    for module in (backbones, nets, names):
+        monkeypatch.setattr(module, "registry", known)
+    return known()
 
 
 def test_the_registry_knows_framework_and_tag(registered):
