@@ -329,8 +329,10 @@ def registered(tmp_path, monkeypatch):
         (tmp_path / "models" / name).mkdir(parents=True)
         path = tmp_path / "models" / name / "net.json"
         path.write_text(json.dumps(net), encoding="utf-8")
-    monkeypatch.setattr(profile, "data", lambda: tmp_path)
     known = functools.cache(registry.__wrapped__)
+    with monkeypatch.context() as patch:
+        patch.setattr(profile, "data", lambda: tmp_path)
+        known()
     for module in (backbones, nets, names):
         monkeypatch.setattr(module, "registry", known)
     return known()
