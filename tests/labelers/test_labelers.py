@@ -302,7 +302,7 @@ from keras.src.legacy.saving import legacy_h5_format
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import Backbone
 from meznet_helpers.labelers import keras as labelers
-served, home, url = Path(SERVED), Path(HOME), URL
+served, home, url = Path(SERVED), Path(FOLDER), URL
 small = Backbone("MobileNet", "imagenet", 224, "tf", "imagenet", options={"alpha": 0.25})
 name = "mobilenet_2_5_224_tf.h5"
 images = list(np.random.default_rng(0).integers(0, 256, (3, 50, 60, 3), np.uint8))
@@ -354,7 +354,7 @@ def test_weights_are_downloaded_through_the_store(tmp_path, serving_folder, fres
     served.mkdir()
     with serving_folder(served) as server:
         code = PUBLISHED_CODE.replace("SERVED", repr(str(served))).replace("URL", repr(server.url))
-        fresh_python(code.replace("HOME", repr(str(home))), KERAS_HOME=str(home))
+        fresh_python(code.replace("FOLDER", repr(str(home))), KERAS_HOME=str(home))
 
 
 def test_our_list_of_published_weights_is_keras_own():
