@@ -61,13 +61,13 @@ def _clip(name: str, kind: str, source: str) -> Labeler:
     """Make a labeler of CLIP: with the default labels, or of a folder."""
     from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
 
-    if kind not in ("zero-shot", "tuned"):
-        raise MeznetError(
-            f'No labeler is called "{name}"; those of CLIP are "clip/zero-shot", '
-            '"clip/zero-shot@SOURCE", "clip/tuned" and "clip/tuned@FOLDER".'
-        )
-    return (
-        ZeroShotLabeler(source or None) if kind == "zero-shot" else TunedLabeler(source or "tiny")
+    if kind == "zero-shot":
+        return ZeroShotLabeler(source or None)
+    if kind == "tuned":
+        return TunedLabeler(source or "tiny")
+    raise MeznetError(
+        f'No labeler is called "{name}"; those of CLIP are "clip/zero-shot", '
+        '"clip/zero-shot@SOURCE", "clip/tuned" and "clip/tuned@FOLDER".'
     )
 
 

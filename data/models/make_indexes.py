@@ -48,7 +48,7 @@ def make(name: str, images: object, truth: np.ndarray, space: LabelSpace) -> Pro
     net = labeler(f"{NET}@tiny")
     vectors = features.embed(images, net, progress=True, cache=False)
     own = {"backbone": net.name, "digest": net.digest()}
-    index = prototypes.fit_calibrated(vectors, truth, space, **own)
+    index = PrototypeIndex.fit_calibrated(vectors, truth, space, **own)
     FOLDER.mkdir(exist_ok=True)
     prototypes.save(index, FOLDER / f"{name}.safetensors")
     return index

@@ -134,7 +134,7 @@ def by_prompt(
 
     rows, labels = [], len(dataset.labels)
     net = ZeroShotLabeler(source, dataset.labels)
-    embedded = net.call("features", list(dataset.images.arrays))
+    embedded = net.features(list(dataset.images.arrays))
     for words in pairs:
         for template in templates:
             texts = prompts(words, [template])

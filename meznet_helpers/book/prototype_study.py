@@ -12,7 +12,7 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images, read_tree
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.measure import proportion, repeats
-from meznet_helpers.prototypes import PrototypeIndex, fit_threshold, study
+from meznet_helpers.prototypes import PrototypeIndex, study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,7 +254,7 @@ def open_set(
         features[own], np.searchsorted(chosen, truth[own]), labels, kind=kind, count=count,
         seed=seed,
     )  # fmt: skip
-    fit_threshold(index, features[fifths == 0])
+    index.fit_threshold(features[fifths == 0])
     sorts = {"known classes": features[fifths == 1], "other classes": features[fifths < 0]}
     scores = {name: index.search(x).scores[:, 0] for name, x in (sorts | strangers).items()}
     first, rows = scores["known classes"], []

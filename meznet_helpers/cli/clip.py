@@ -109,14 +109,14 @@ def finetune(args: argparse.Namespace) -> int:
     """
     from meznet_helpers.finetune import clip as tuning
     from meznet_helpers.finetune import read_parts, report
-    from meznet_helpers.words import clip as checkpoint
+    from meznet_helpers.words import ZeroShotLabeler
     from meznet_helpers.words import tuned as folders
 
     out = Path(args.out).expanduser()
     folders.check(out)
     train, judged = read_parts(args.data, args.seed)
     recipe = recipe_of(args, train.labels)
-    source = args.source or checkpoint.default()
+    source = args.source or ZeroShotLabeler().source
     for data in (train, *judged.values()):
         commands.complain(data.images)
     bad = any(data.images.errors for data in (train, *judged.values()))

@@ -59,7 +59,8 @@ def build(args: argparse.Namespace) -> int:
     commands.complain(tree.images)
     vectors = features.embed(tree, name, progress=True)
     how |= {"seed": args.seed, "backbone": name, "digest": digest}
-    print(prototypes.save(prototypes.fit_calibrated(vectors, tree.truth, tree.labels, **how), out))
+    index = prototypes.PrototypeIndex.fit_calibrated(vectors, tree.truth, tree.labels, **how)
+    print(prototypes.save(index, out))
     return 1 if tree.images.errors else 0
 
 

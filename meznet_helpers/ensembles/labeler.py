@@ -74,10 +74,11 @@ class EnsembleLabeler(Labeler):
             return Predictions(judged[None], (self.name,), images, self.labels)
         return combining.combine(together, self.method, name=self.name)
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch by all members; see `Labeler.probabilities`."""
         names = [str(number) for number in range(len(images))]
-        return self._combined([member.serve(images) for member in self.members], names).probs[0]
+        probs = [member.probabilities(images) for member in self.members]
+        return self._combined(probs, names).probs[0]
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images, member by member; see `Labeler.predict`.

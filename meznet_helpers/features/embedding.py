@@ -144,7 +144,7 @@ def _encode(
 ) -> list[np.ndarray]:
     """Return one row of features for each source, from the cache or from the network."""
     if stored is None:
-        return list(net.call("features", sources, **settings))
+        return list(net.features(sources, **settings))
     if isinstance(sources[0], Path):  # so are the others
         with ThreadPoolExecutor() as pool:
             keys = list(pool.map(_key, sources))
@@ -152,7 +152,7 @@ def _encode(
         keys = [_key(source) for source in sources]
     missing = [place for place, key in enumerate(keys) if key not in stored.rows]
     if missing:
-        new = net.call("features", [sources[place] for place in missing], **settings)
+        new = net.features([sources[place] for place in missing], **settings)
         stored.add([keys[place] for place in missing], new)
     fresh = dict(zip(missing, new, strict=True)) if missing else {}
     return [fresh[place] if place in fresh else stored.rows[key] for place, key in enumerate(keys)]

@@ -161,7 +161,7 @@ def _body(net: Backbone, weights: str, shape: tuple[int, int, int]) -> Any:
     import keras
 
     from meznet_helpers.labelers import packing
-    from meznet_helpers.labelers.keras import _downloads_by_store
+    from meznet_helpers.labelers.keras import place_published
 
     make = getattr(keras.applications, net.application)
     if net.application == "NASNetMobile":
@@ -179,10 +179,11 @@ def _body(net: Backbone, weights: str, shape: tuple[int, int, int]) -> Any:
             name="nasnet_mobile",
         )
     published = "imagenet" if weights.endswith("@imagenet") else None
-    with _downloads_by_store():
-        body = make(
-            input_shape=shape, include_top=False, pooling="avg", weights=published, **net.options
-        )
+    if published:
+        place_published(net.application, max(shape), top=False)
+    body = make(
+        input_shape=shape, include_top=False, pooling="avg", weights=published, **net.options
+    )
     if weights.endswith("@tiny"):
         found = packing.read(store.resolve(weights))
         for weight in body.weights:

@@ -9,19 +9,19 @@ from meznet_helpers.labelers.backbones import (
     scale,
     squeeze,
 )
-from meznet_helpers.labelers.base import Labeler, Served, living, readable
-from meznet_helpers.labelers.network import SPACES, BackboneLabeler, NetworkLabeler, sha256
+from meznet_helpers.labelers.base import Labeler, Served, choices, living, readable
+from meznet_helpers.labelers.network import BackboneLabeler, NetworkLabeler, sha256
 
 __all__ = [
     "INTERPOLATIONS",
     "MODES",
-    "SPACES",
     "Backbone",
     "BackboneLabeler",
     "Labeler",
     "NetworkLabeler",
     "Served",
     "backbone",
+    "choices",
     "living",
     "readable",
     "registry",

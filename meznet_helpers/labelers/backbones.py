@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -281,16 +281,21 @@ def backbone(name: str) -> Backbone:
     >>> backbone("keras/DenseNet121@imagenet").mode
     'torch'
     """
-    import difflib
-
-    known = registry()
-    if "@" not in name:
-        name += "@tiny" if profile.active() == "tiny" else "@imagenet"
+    known, name = registry(), tagged(name)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        raise MeznetError(
-            f'No backbone is called "{name}"; '
-            + (f"did you mean {' or '.join(near)}?" if near else "a name looks like")
-            + ("" if near else ' "keras/MobileNetV2@tiny".')
-        )
+        example = '; a name looks like "keras/MobileNetV2@tiny".'
+        raise MeznetError(f'No backbone is called "{name}"' + did_you_mean(name, known, example))
     return known[name]
+
+
+def tagged(name: str) -> str:
+    """Give a name the tag that the profile chooses, unless it has one.
+
+    Examples
+    --------
+    >>> tagged("timm/regnetx_002"), tagged("timm/resnet18@imagenet")
+    ('timm/regnetx_002@tiny', 'timm/resnet18@imagenet')
+    """
+    if "@" in name:
+        return name
+    return f"{name}@tiny" if profile.active() == "tiny" else f"{name}@imagenet"

@@ -3,14 +3,14 @@
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images, as_images
-from meznet_helpers.labels import LabelSpace
+from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
 
@@ -18,8 +18,9 @@ from meznet_helpers.progress import bar
 class Served:
     """What may work in a process of its own, because it needs a framework.
 
-    One with a `framework` also has a `recipe`: a process that another framework lives in hands it
-    to a worker process.
+    Its public methods work in every process: one that another framework lives in hands them over
+    to a worker process, where the private ones do the work. So one with a `framework` also has a
+    `recipe`.
 
     Attributes
     ----------
@@ -51,7 +52,9 @@ class Served:
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
-        """Make one of the recipe of another."""
+        """Make one of the recipe of another; the fields of a LabelSpace are one again."""
+        if "labels" in recipe:
+            recipe = recipe | {"labels": LabelSpace(**recipe["labels"])}
         return cls(**recipe)
 
     def release(self) -> None:
@@ -63,21 +66,19 @@ class Served:
             self._worker.end()
             self._worker = None
 
-    def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
-        """Call a method here, or in a worker process if another framework lives here.
+    def _served(
+        self, work: Callable[..., np.ndarray], *given: Sequence, **settings: Any
+    ) -> np.ndarray:
+        """Call a private method of this here, or in a worker process if it can't work here.
 
         Parameters
         ----------
-        method : str
-            Such as ``"probabilities"``; it returns an ndarray.
+        work : callable
+            A method of this, such as ``self._probabilities``.
         *given : sequence of ndarray or Path
             Its images or other arrays, if it takes any.
         **settings
             Its other arguments, for JSON.
-
-        Returns
-        -------
-        ndarray
 
         Raises
         ------
@@ -86,18 +87,18 @@ class Served:
         """
         if self._worker is None or not self._worker.alive:
             if self.framework is None or living() <= {self.framework}:
-                return getattr(self, method)(*given, **settings)
+                return work(*given, **settings)
             from meznet_helpers.labelers.worker import Worker
 
             self._worker = Worker(self)
-        return self._worker.call(method, *given, **settings)
+        return self._worker.call(work.__name__, *given, **settings)
 
 
 class Labeler(Served, ABC):
     """Anything that labels images.
 
-    A labeler has a `name`, a label space `labels`, and the method `probabilities`; `predict`
-    does the rest: reading, batching, progress, names.
+    A labeler has a `name`, a label space `labels`, and the method `_probabilities`, which labels
+    one batch; `predict` does the rest: reading, batching, progress, names.
 
     Attributes
     ----------
@@ -107,8 +108,11 @@ class Labeler(Served, ABC):
     labels: LabelSpace
 
     @abstractmethod
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch in this process; see `probabilities`."""
+
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch.
+        """Label one batch, here or in a worker process.
 
         Parameters
         ----------
@@ -118,11 +122,14 @@ class Labeler(Served, ABC):
         -------
         ndarray, shape (images, labels), float32
             Each row sums to 1.
-        """
 
-    def serve(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch here, or in a worker process; see `call`."""
-        return self.call("probabilities", images)
+        Raises
+        ------
+        MeznetError
+            If the network can't be had or can't work on the images, or the worker process ends in
+            the middle.
+        """
+        return self._served(self._probabilities, images)
 
     def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
         """Label images.
@@ -152,11 +159,37 @@ class Labeler(Served, ABC):
         images = readable(images)
         starts = range(0, len(images), batch_size)
         parts = [
-            self.serve(list(images.arrays[start : start + batch_size]))
+            self.probabilities(list(images.arrays[start : start + batch_size]))
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
         ]
         probs = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
         return Predictions(probs[None], (self.name,), images.names, self.labels)
+
+
+def choices(labels: LabelSpace | Sequence[str]) -> LabelSpace:
+    """Return the labels that something shall choose among.
+
+    Parameters
+    ----------
+    labels : LabelSpace or sequence of str
+
+    Raises
+    ------
+    MeznetError
+        If there are fewer than two, or two of them are the same.
+
+    Examples
+    --------
+    >>> choices(["cat"])
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: "cat" alone leaves no choice; give it two labels or more.
+    """
+    labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
+    if len(labels) < 2:
+        raise MeznetError(
+            f'"{labels.names[0]}" alone leaves no choice; give it two labels or more.'
+        )
+    return labels
 
 
 def living() -> set[str]:

@@ -1,21 +1,24 @@
 """Keras applications as labelers, with one compiled function instead of ``model.predict``."""
 
-import contextlib
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meznet_helpers.assets import download, profile, store
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.assets import download, store
+from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.labelers import packing
 from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
+
+#: The files of each application, with the classifier and without: name, address and hash. Keras
+#: keeps them in its code; its own downloader can neither go on nor be kept off the network.
+PUBLISHED = Path(__file__).with_name("keras_weights.json")
 
 
 class KerasLabeler(BackboneLabeler):
@@ -58,7 +61,7 @@ class KerasLabeler(BackboneLabeler):
     def _run(self) -> Callable[[np.ndarray], np.ndarray]:
         return compiled(self.model)
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
         return self._run(self.backbone.prepare(images))
 
@@ -66,21 +69,20 @@ class KerasLabeler(BackboneLabeler):
     def _encode(self) -> Callable[[np.ndarray], np.ndarray]:
         return compiled(headless(self.model))
 
-    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the function to features; see `NetworkLabeler.encoder`."""
+    def _encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function to features; see `NetworkLabeler._encoder`."""
         if half:
             raise MeznetError(f"half is for nets on torch; {self.name} computes in 32 bits.")
         return self._encode
 
-    def tensors(self) -> Iterable[np.ndarray]:
-        """Yield the weights; see `NetworkLabeler.tensors`."""
+    def _tensors(self) -> Iterable[np.ndarray]:
+        """Yield the weights; see `NetworkLabeler._tensors`."""
         return self.model.get_weights()
 
     def release(self) -> None:
         """Forget the network and free its memory; the next prediction builds it again."""
-        self.__dict__.pop("_run", None)
-        self.__dict__.pop("_encode", None)
-        self.__dict__.pop("model", None)
+        for made in ("_run", "_encode", "model"):
+            self.__dict__.pop(made, None)
         super().release()
 
 
@@ -102,8 +104,8 @@ def build(backbone: Backbone) -> Any:
         If weights are missing and may not be downloaded.
     """
     if backbone.tag == "imagenet":
-        with _downloads_by_store():
-            return _application(backbone, weights="imagenet")
+        place_published(backbone.application, backbone.size)
+        return _application(backbone, weights="imagenet")
     model = untrained(backbone)
     load_weights(model, store.resolve(backbone.name))
     return model
@@ -163,9 +165,10 @@ def _application(backbone: Backbone, **settings: Any) -> Any:
     try:
         return builder(input_shape=(side, side, 3), **settings, **backbone.options)
     except ValueError as error:
-        why = " ".join(str(error).split())[:200].rstrip(".")
-        said = f"{backbone.name} can't be built for pictures of {side} x {side} pixels ({why})."
-        raise MeznetError(said) from error
+        raise MeznetError(
+            f"{backbone.name} can't be built for pictures of {side} x {side} pixels "
+            f"({reason(error)})."
+        ) from error
 
 
 def _import_keras() -> Any:
@@ -173,13 +176,13 @@ def _import_keras() -> Any:
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         sys.stderr.flush()
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
         try:
             import keras
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             os.close(nowhere)
     import keras
 
@@ -200,10 +203,10 @@ def load_weights(model: Any, path: Path) -> None:
     MeznetError
         If the file can't be read, or names or shapes do not match the model.
     """
-    found = packing.read(path)
-    packing.check(path, model.name, {w.path: tuple(w.shape) for w in model.weights}, found)
+    values = packing.read(path)
+    packing.check(path, model.name, {w.path: tuple(w.shape) for w in model.weights}, values)
     for weight in model.weights:
-        weight.assign(found[weight.path])
+        weight.assign(values[weight.path])
 
 
 def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -248,28 +251,29 @@ def _home() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
 
 
-@contextlib.contextmanager
-def _downloads_by_store() -> Iterator[None]:
-    """Send Keras' weight downloads through the store: sized, resumable, atomic, or offline."""
-    from keras.src.utils import file_utils
+def place_published(application: str, size: int, *, top: bool = True) -> None:
+    """Put the weights that Keras publishes where it looks for them, so that it downloads nothing.
 
-    def get_file(
-        fname: str, origin: str, *, cache_subdir: str, file_hash: str | None = None
-    ) -> str:
-        target = _home() / cache_subdir / fname
-        if not target.exists():
-            if profile.offline():
-                raise MeznetError(
-                    f"{target} is missing and MEZNET_OFFLINE is on; put the file there, or unset"
-                    f" the variable to download it from {origin}."
-                )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            known = f"md5:{file_hash}" if file_hash else None
-            download.fetch(origin, target, known_hash=known)
-        return str(target)
+    Parameters
+    ----------
+    application : str
+        As in ``keras.applications``.
+    size : int
+        Side of the pictures, pixels; the MobileNets have weights for several.
+    top : bool
+        With the classifier.
 
-    original, file_utils.get_file = file_utils.get_file, get_file
-    try:
-        yield
-    finally:
-        file_utils.get_file = original
+    Raises
+    ------
+    MeznetError
+        If they can't be downloaded, or may not be (``MEZNET_OFFLINE``).
+    """
+    files = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    versions = files.get(f"{application} {size}") or files[application]
+    name, url, known_hash = versions[0 if top else 1]
+    file = download.fetch(url, _home().absolute() / "models" / name, known_hash=known_hash)
+    # Where its home was another one when it was imported, or can't be written, Keras looks
+    # elsewhere: then it copies the file.
+    digits = known_hash and known_hash.partition(":")[2]
+    keras = _import_keras()
+    keras.utils.get_file(name, file.as_uri(), cache_subdir="models", file_hash=digits)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers.backbones import (
     INTERPOLATIONS,
@@ -10,8 +9,12 @@ from meznet_helpers.labelers.backbones import (
     Backbone,
     backbone,
     registry,
+    tagged,
 )
+from meznet_helpers.labelers.keras import KerasLabeler
 from meznet_helpers.labelers.network import NetworkLabeler
+from meznet_helpers.labelers.timm import TimmLabeler, TrainedLabeler
+from meznet_helpers.labelers.torchvision import TorchvisionLabeler
 
 KINDS = ("keras", "timm", "torchvision")
 
@@ -44,13 +47,12 @@ def net(name: str, *, mode: str | None = None, interpolation: str | None = None)
     """
     changes = {"mode": mode, "interpolation": interpolation}
     changes = {key: value for key, value in changes.items() if value is not None}
-    for key, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
-        if key in changes and changes[key] not in known:
-            raise MeznetError(f'{key} is "{changes[key]}"; choose from {", ".join(known)}.')
-    if name.startswith(("timm/", "torchvision/")):
-        tag = "" if "@" in name else "@tiny" if profile.active() == "tiny" else "@imagenet"
-        if name + tag not in registry():
-            return _published(name + tag, changes)
+    for key, value in changes.items():
+        known = MODES if key == "mode" else INTERPOLATIONS
+        if value not in known:
+            raise MeznetError(f'{key} is "{value}"; choose from {", ".join(known)}.')
+    if name.startswith(("timm/", "torchvision/")) and tagged(name) not in registry():
+        return _published(tagged(name), changes)
     return of_backbone(dataclasses.replace(backbone(name), **changes))
 
 
@@ -62,13 +64,7 @@ def of_backbone(net: Backbone) -> NetworkLabeler:
     >>> of_backbone(backbone("keras/MobileNetV2@tiny")).name
     'keras/MobileNetV2@tiny'
     """
-    if net.framework == "timm":
-        from meznet_helpers.labelers.timm import TrainedLabeler
-
-        return TrainedLabeler(net)
-    from meznet_helpers.labelers.keras import KerasLabeler
-
-    return KerasLabeler(net)
+    return {"keras": KerasLabeler, "timm": TrainedLabeler}[net.framework](net)
 
 
 def _published(name: str, changes: dict[str, str]) -> NetworkLabeler:
@@ -84,10 +80,4 @@ def _published(name: str, changes: dict[str, str]) -> NetworkLabeler:
         raise MeznetError(
             f"{key} is for nets of the registry; {name} keeps the preprocessing {kind} gives it."
         )
-    if kind == "timm":
-        from meznet_helpers.labelers.timm import TimmLabeler
-
-        return TimmLabeler(net)
-    from meznet_helpers.labelers.torchvision import TorchvisionLabeler
-
-    return TorchvisionLabeler(net)
+    return {"timm": TimmLabeler, "torchvision": TorchvisionLabeler}[kind](net)

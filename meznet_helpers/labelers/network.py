@@ -27,10 +27,13 @@ class NetworkLabeler(Labeler):
     """A network that labels images, and that can tell what its classifier sees of them."""
 
     @abstractmethod
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from an image to one row of the network's input, float32."""
 
     @abstractmethod
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return what the network sees of images; see `seen`."""
+
     def seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the network sees of images: resized and cropped, with colors as they are.
 
@@ -42,13 +45,14 @@ class NetworkLabeler(Labeler):
         -------
         ndarray, shape (images, size, size, 3), uint8
         """
+        return self._served(self._seen, images)
 
     @abstractmethod
-    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
+    def _encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from input (images, ...) to features (images, d), float32."""
 
     @abstractmethod
-    def tensors(self) -> Iterable[np.ndarray]:
+    def _tensors(self) -> Iterable[np.ndarray]:
         """Yield the weights of the loaded network, in its own order."""
 
     def weights_file(self) -> Path | None:
@@ -79,7 +83,14 @@ class NetworkLabeler(Labeler):
         MeznetError
             If the network can't be had, or can't work on pictures of that size.
         """
-        encode, prepare = self.encoder(half), self.preparation()
+        settings = {"batch_size": batch_size, "half": half}
+        return self._served(self._features, sources, **settings)
+
+    def _features(
+        self, sources: Sequence[np.ndarray | Path], batch_size: int, half: bool
+    ) -> np.ndarray:
+        """Return what the classifier sees, in this process; see `features`."""
+        encode, prepare = self._encoder(half), self._preparation()
 
         def prepared(source: np.ndarray | Path) -> np.ndarray | None:
             try:
@@ -87,52 +98,44 @@ class NetworkLabeler(Labeler):
             except ImageError:
                 return None
 
-        found, good = [], []
+        parts, good = [], []
         with ThreadPoolExecutor() as pool:
             for batch in _ahead(pool, prepared, sources, batch_size):
-                there = [one is not None for one in batch]
-                good += there
-                if any(there):
-                    found.append(encode(np.stack([one for one in batch if one is not None])))
-        rows = np.full((len(good), found[0].shape[1] if found else 0), np.nan, np.float32)
-        if found:
-            rows[good] = np.concatenate(found)
+                good += [image is not None for image in batch]
+                if any(good[-len(batch) :]):
+                    parts.append(encode(np.stack([image for image in batch if image is not None])))
+        rows = np.full((len(good), parts[0].shape[1] if parts else 0), np.nan, np.float32)
+        if parts:
+            rows[good] = np.concatenate(parts)
         return rows
 
-    def weights_digest(self) -> np.ndarray:
-        """Return the sha256 of the weights of the loaded network.
+    def _weights_digest(self) -> np.ndarray:
+        """Return the sha256 of the weights of the loaded network: uint8, shape (32,)."""
+        return np.frombuffer(sha256(self._tensors()).digest(), np.uint8)
 
-        Returns
-        -------
-        ndarray, shape (32,), uint8
-        """
-        return np.frombuffer(sha256(self.tensors()).digest(), np.uint8)
+    def parameters(self) -> int:
+        """Count the weights of the network, running statistics included; it is loaded for that."""
+        return int(self._served(self._parameters)[0])
 
-    def parameters(self) -> np.ndarray:
-        """Count the weights of the loaded network, running statistics included.
-
-        Returns
-        -------
-        ndarray, shape (1,), int64
-        """
-        counts = [values.size for values in self.tensors() if values.dtype.kind == "f"]
+    def _parameters(self) -> np.ndarray:
+        """Count the weights in this process: int64, shape (1,)."""
+        counts = [values.size for values in self._tensors() if values.dtype.kind == "f"]
         return np.array([sum(counts)])
 
     def digest(self) -> str:
         """Return what features depend on, in one number: the recipe and the weights.
 
-        Published weights must be loaded for it, in a worker process where another framework
-        lives here.
+        Published weights must be loaded for it.
 
         Returns
         -------
         str
             A sha256, hexadecimal.
         """
-        found = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
+        digest = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
         file = self.weights_file()
-        found.update(self.call("weights_digest") if file is None else file.read_bytes())
-        return found.hexdigest()
+        digest.update(self._served(self._weights_digest) if file is None else file.read_bytes())
+        return digest.hexdigest()
 
 
 def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
@@ -143,10 +146,10 @@ def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
     >>> sha256([np.zeros(1), np.ones(2)]).digest() == sha256([np.array([0.0, 1.0, 1.0])]).digest()
     True
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for values in tensors:
-        found.update(np.ascontiguousarray(values))
-    return found
+        digest.update(np.ascontiguousarray(values))
+    return digest
 
 
 class BackboneLabeler(NetworkLabeler):
@@ -179,11 +182,11 @@ class BackboneLabeler(NetworkLabeler):
         """Make a labeler of a backbone's fields."""
         return cls(Backbone(**recipe))
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image."""
         return lambda image: scale(self.backbone.resize(image), self.backbone.mode)
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return images at the input's size; see `NetworkLabeler.seen`."""
         return np.stack([self.backbone.resize(image) for image in images])
 
@@ -201,6 +204,6 @@ def _ahead(
         batch = sources[start : start + batch_size]
         waiting.append([pool.submit(prepared, source) for source in batch])
         if len(waiting) > 1:
-            yield [one.result() for one in waiting.popleft()]
+            yield [future.result() for future in waiting.popleft()]
     while waiting:
-        yield [one.result() for one in waiting.popleft()]
+        yield [future.result() for future in waiting.popleft()]

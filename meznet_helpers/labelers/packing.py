@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 
 SCALE = ".scale"
 
@@ -103,12 +103,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         return unpack(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise MeznetError(f"{path} is no readable safetensors file: {error}.") from error
+        raise MeznetError(f"{path} is no readable safetensors file: {reason(error)}.") from error
     except KeyError as error:
         raise MeznetError(f"{path} lacks the tensor {error}.") from error
 
 
-def check(path: Path, net: str, wanted: dict[str, tuple], found: dict[str, np.ndarray]) -> None:
+def check(path: Path, net: str, wanted: dict[str, tuple], values: dict[str, np.ndarray]) -> None:
     """Compare names and shapes of weights.
 
     Parameters
@@ -119,7 +119,7 @@ def check(path: Path, net: str, wanted: dict[str, tuple], found: dict[str, np.nd
         What they are for.
     wanted : dict of str to tuple of int
         Shape by name.
-    found : dict of str to ndarray
+    values : dict of str to ndarray
 
     Raises
     ------
@@ -133,7 +133,7 @@ def check(path: Path, net: str, wanted: dict[str, tuple], found: dict[str, np.nd
     Traceback (most recent call last):
     meznet_helpers.errors.MeznetError: file does not fit net: weight "b" differs.
     """
-    shapes = {name: values.shape for name, values in found.items()}
+    shapes = {name: tensor.shape for name, tensor in values.items()}
     if wanted != shapes:
         odd = sorted(set(wanted.items()) ^ set(shapes.items()))[0][0]
         raise MeznetError(f'{path} does not fit {net}: weight "{odd}" differs.')

@@ -1,13 +1,126 @@
 """What all checkpoints of transformers share: found, loaded whole, and complained of briefly."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from typing import Any, Self
+
+import numpy as np
 
 from meznet_helpers.assets import profile, store
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.labelers.base import choices
+from meznet_helpers.labelers.torch import TorchLabeler
+from meznet_helpers.labels import LabelSpace, imagenet, tiny_imagenet
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model in evaluation mode, and what must not be separated from it.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for.
+    model : transformers.PreTrainedModel
+    tokenizer, processor : of transformers
+        What prepares texts and images for this model.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    processor: Any
+
+    @classmethod
+    def of(cls, kind: Any, source: Path | str, name: str) -> Self:
+        """Load a model of a class of transformers, and what prepares its input; see `weights`."""
+        from transformers import AutoImageProcessor, AutoTokenizer
+
+        model, how = weights(kind, source, name), where(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, **how)
+        processor = AutoImageProcessor.from_pretrained(source, backend="pil", **how)
+        return cls(name, model, tokenizer, processor)
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """Bring an image to what the model sees of it.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (size, size, 3), uint8
+        """
+        square = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
+        return square["pixel_values"][0].transpose(1, 2, 0).astype(np.uint8)
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Turn an image into the model's input.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width, 3), uint8
+
+        Returns
+        -------
+        ndarray, shape (3, size, size), float32
+        """
+        return self.processor(image, return_tensors="np")["pixel_values"][0].astype(np.float32)
+
+
+class CheckpointLabeler(TorchLabeler):
+    """A labeler that looks at images with a checkpoint.
+
+    Attributes
+    ----------
+    source : str
+        The checkpoint, as `load` takes it.
+    load : callable
+        It keeps the last checkpoint in memory until its ``cache_clear()``.
+    """
+
+    source: str
+    load: Callable[[str], Checkpoint]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The loaded checkpoint."""
+        return self.load(self.source)
+
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what the checkpoint's own processor does to an image."""
+        return self.checkpoint.prepare
+
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
+        """Return what the processor cuts out; see `NetworkLabeler.seen`."""
+        return np.stack([self.checkpoint.crop(image) for image in images])
+
+    def release(self) -> None:
+        """Free the checkpoint, too; see `Labeler.release`."""
+        super().release()
+        self.load.cache_clear()
+
+
+def default(bundled: dict[str, str]) -> str:
+    """Return the short name that the profile chooses of two, the first of which is ``"tiny"``."""
+    tiny, published = bundled
+    return tiny if profile.active() == "tiny" else published
+
+
+def labels_for(source: str, labels: LabelSpace | Sequence[str] | None) -> LabelSpace:
+    """Return the labels to choose among; by default those that the checkpoint's photographs had.
+
+    Examples
+    --------
+    >>> labels_for("tiny", None), labels_for("tiny", ["cat", "dog"]).ids
+    (LabelSpace('tiny_imagenet', 200 labels), ('cat', 'dog'))
+    """
+    if labels is None:
+        return tiny_imagenet() if source == "tiny" else imagenet()
+    return choices(labels)
 
 
 def find(name: str, bundled: dict[str, str], what: str) -> Path | str:
@@ -42,7 +155,7 @@ folder, nor a name of the hub such as "owner/name".
     if folder.is_dir():
         return folder
     if source.count("/") != 1 or source.startswith((".", "~", "/")):
-        known = next((each for each in bundled.values() if each.count("/") == 1), "owner/name")
+        known = next((hub for hub in bundled.values() if hub.count("/") == 1), "owner/name")
         raise MeznetError(
             f'"{name}" is no {what}: neither {" nor ".join(bundled)}, nor a folder, '
             f'nor a name of the hub such as "{known}".'
@@ -94,42 +207,27 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def preparation(source: Path | str) -> tuple[Any, Any]:
-    """Load what prepares texts and what prepares images for a checkpoint.
-
-    Parameters
-    ----------
-    source : Path or str
-        From `find`.
-
-    Returns
-    -------
-    tokenizer, processor : of transformers
-    """
-    from transformers import AutoImageProcessor, AutoTokenizer
-
-    how = where(source)
-    return (
-        AutoTokenizer.from_pretrained(source, **how),
-        AutoImageProcessor.from_pretrained(source, backend="pil", **how),
-    )
-
-
 @contextlib.contextmanager
-def told(name: str) -> Iterator[None]:
-    """Turn the errors of transformers, the hub and safetensors into one sentence."""
+def loading(name: str, bundled: dict[str, str], what: str) -> Iterator[Path | str]:
+    """Find a checkpoint, and say in one sentence what goes wrong while it is loaded; see `find`."""
     from safetensors import SafetensorError
 
+    source = find(name, bundled, what)
     try:
-        yield
+        with quiet():
+            yield source
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         if profile.offline() and not Path(name).is_dir():
-            raise MeznetError(
-                f"{name} is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
-                "download it once."
-            ) from error
-        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        raise MeznetError(f"{name} can't be loaded: {why}.") from error
+            raise MeznetError(missing(name)) from error
+        raise MeznetError(f"{name} can't be loaded: {reason(error)}.") from error
+
+
+def missing(name: str) -> str:
+    """Say that published weights would have to be downloaded and may not be."""
+    return (
+        f"The weights of {name} are not on this machine and MEZNET_OFFLINE is on; unset the "
+        "variable to download them once."
+    )
 
 
 @contextlib.contextmanager
@@ -141,8 +239,7 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        with mock.patch.dict("os.environ", {"TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}):
-            yield
+        yield
     finally:
         logging.set_verbosity(before)
         if shown:

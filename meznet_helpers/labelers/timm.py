@@ -1,21 +1,20 @@
 """Nets of timm as labelers: published ones as timm prepares them, and those of this project."""
 
-import contextlib
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any
-from unittest import mock
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.labelers import packing
 from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
+from meznet_helpers.labelers.pretrained import missing
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
 from meznet_helpers.labels import LabelSpace, imagenet
 
@@ -23,8 +22,8 @@ from meznet_helpers.labels import LabelSpace, imagenet
 class _Timm(TorchLabeler):
     """What all nets of timm share."""
 
-    def pooled(self, batch: Any) -> Any:
-        """Return what the classifier sees; see `TorchLabeler.pooled`."""
+    def _pooled(self, batch: Any) -> Any:
+        """Return what the classifier sees; see `TorchLabeler._pooled`."""
         return self.model.forward_head(self.model.forward_features(batch), pre_logits=True)
 
 
@@ -66,19 +65,14 @@ class TimmLabeler(_Timm):
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments; see `Labeler.recipe`."""
-        about = {"net": self.net, "name": self.name, "labels": dataclasses.asdict(self.labels)}
-        return about | self.options
+        own = {"net": self.net, "name": self.name, "labels": dataclasses.asdict(self.labels)}
+        return own | self.options
 
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> "TimmLabeler":
-        """Make a labeler of such arguments."""
-        return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
-
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Build the net; see `build`."""
         return build(self.net, len(self.labels), self.options)
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what timm does to an image before the net sees it."""
         model = self.model  # it is refused here before timm is imported
         import timm
@@ -87,9 +81,9 @@ class TimmLabeler(_Timm):
         transform = timm.data.create_transform(**config, is_training=False)
         return lambda image: transform(Image.fromarray(image)).numpy()
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what timm leaves of images; see `NetworkLabeler.seen`."""
-        prepare = self.preparation()
+        prepare = self._preparation()
         import timm
 
         config = timm.data.resolve_model_data_config(self.model)
@@ -112,15 +106,15 @@ class TrainedLabeler(BackboneLabeler, _Timm):
     ('torch', LabelSpace('tiny_imagenet', 200 labels))
     """
 
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Build the net and load its weights."""
         model, path = untrained(self.backbone), self.weights_file()
         load_weights(model, packing.read(path), path)
         return model
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image, with the channels first."""
-        prepared = super().preparation()
+        prepared = super()._preparation()
         return lambda image: prepared(image).transpose(2, 0, 1)
 
 
@@ -161,7 +155,7 @@ def load_weights(model: Any, weights: dict[str, np.ndarray], path: Path) -> None
     import torch
 
     state = model.state_dict()
-    wanted = {name: tuple(each.shape) for name, each in state.items() if each.is_floating_point()}
+    wanted = {name: tuple(x.shape) for name, x in state.items() if x.is_floating_point()}
     packing.check(path, type(model).__name__, wanted, weights)
     model.load_state_dict(state | {name: torch.from_numpy(w) for name, w in weights.items()})
 
@@ -190,27 +184,24 @@ def build(net: str, outputs: int, options: dict[str, Any]) -> Any:
     """
     import timm
 
-    config = _config(net)
-    config |= options.get("pretrained_cfg_overlay") or {}
+    overlay = options.get("pretrained_cfg_overlay") or {}
+    config = _config(net) | overlay
     if not any(config.get(key) for key in ("file", "hf_hub_id", "url")):
         raise MeznetError(f"timm has no weights for {net}; see timm.list_models(pretrained=True).")
-    found = config.get("num_classes", outputs)
-    if found != outputs:
+    own = config.get("num_classes", outputs)
+    if own != outputs:
         raise MeznetError(
-            f"timm's {net} has {found} outputs and not one for each of the {outputs} labels; "
+            f"timm's {net} has {own} outputs and not one for each of the {outputs} labels; "
             "choose another net or tag."
         )
     try:
-        with _offline() if profile.offline() else contextlib.nullcontext():
-            return timm.create_model(net, pretrained=True, num_classes=outputs, **options).eval()
+        options = options | {"pretrained_cfg_overlay": overlay | _located(net, config)}
+        return timm.create_model(net, pretrained=True, num_classes=outputs, **options).eval()
+    except MeznetError:
+        raise
     except Exception as error:  # of the hub, the file, or the options, each of its own kind
-        if profile.offline() and isinstance(error, OSError) and not config.get("file"):
-            raise MeznetError(
-                f"The weights of {net} are not on this machine and MEZNET_OFFLINE is on; unset "
-                "the variable to download them once."
-            ) from error
-        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        raise MeznetError(f"timm's {net} can't be built with its weights: {why}.") from error
+        why = f"timm's {net} can't be built with its weights: {reason(error)}."
+        raise MeznetError(why) from error
 
 
 def _config(net: str) -> dict[str, Any]:
@@ -225,16 +216,35 @@ def _config(net: str) -> dict[str, Any]:
             return {} if config is None else vars(config).copy()
     else:
         known = {*timm.list_models(), *timm.list_models(pretrained=True)}
-    near = difflib.get_close_matches(net, sorted(known), n=3, cutoff=0.5) or sorted(known)[:3]
-    raise MeznetError(f'timm has no net "{net}"; did you mean {" or ".join(near)}?')
+    raise MeznetError(f'timm has no net "{net}"' + did_you_mean(net, sorted(known)))
 
 
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Keep the hub and torch's downloader off the network; what is cached is found."""
-    with (
-        mock.patch("huggingface_hub.constants.HF_HUB_OFFLINE", True),
-        mock.patch("torch.hub.download_url_to_file", side_effect=OSError("offline")),
-        mock.patch("timm.models._hub.download_url_to_file", side_effect=OSError("offline")),
-    ):
-        yield
+def _located(net: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Find a net's weights on this machine, or download those of the hub; say what is overlaid.
+
+    timm itself can't be told to keep off the network.
+    """
+    import torch
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    if config.get("file"):
+        return {}
+    if not config.get("hf_hub_id"):
+        name = PurePosixPath(urlsplit(config["url"]).path).name
+        if profile.offline() and not Path(torch.hub.get_dir(), "checkpoints", name).is_file():
+            raise MeznetError(missing(net))
+        return {}
+    repository, _, revision = config["hf_hub_id"].partition("@")
+    own = config.get("custom_load") == "hf"  # a file that only the net itself can read
+    named = config.get("hf_hub_filename") or "pytorch_model.bin"
+    safe = "model.safetensors" if named == "pytorch_model.bin" else f"{named[:-4]}.safetensors"
+    for name in (safe, named) if named.endswith(".bin") else (named,):
+        try:
+            file = hf_hub_download(
+                repository, name, revision=revision or None, local_files_only=profile.offline()
+            )
+            return {"file": file, "custom_load": own}
+        except EntryNotFoundError as error:
+            problem = error
+    raise MeznetError(missing(net)) if profile.offline() else problem

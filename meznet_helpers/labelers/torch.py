@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.labelers.base import living
 from meznet_helpers.labelers.network import NetworkLabeler
 
@@ -23,11 +23,15 @@ class TorchLabeler(NetworkLabeler):
     framework = "torch"
 
     @abstractmethod
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Build the net with its weights, in evaluation mode (``torch.nn.Module``)."""
 
+    def _scores(self, batch: Any) -> Any:
+        """Return the logits of a batch (``torch.Tensor``, shape (images, labels))."""
+        return self.model(batch)
+
     @abstractmethod
-    def pooled(self, batch: Any) -> Any:
+    def _pooled(self, batch: Any) -> Any:
         """Return what the classifier sees of a batch (``torch.Tensor``)."""
 
     @functools.cached_property
@@ -39,33 +43,20 @@ class TorchLabeler(NetworkLabeler):
             )
         import torch
 
-        return self.build().to(_device(), memory_format=torch.channels_last)
+        return self._build().to(_device(), memory_format=torch.channels_last)
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
         if not images:
             return np.zeros((0, len(self.labels)), np.float32)
         _ = self.model  # it is refused here before its library is imported
-        prepare = self.preparation()
-        return self.outputs(np.stack([prepare(one) for one in images]))
-
-    def outputs(self, batch: np.ndarray) -> np.ndarray:
-        """Run the net on input that is prepared already.
-
-        Parameters
-        ----------
-        batch : ndarray, shape (images, 3, height, width), float32
-
-        Returns
-        -------
-        ndarray, shape (images, labels), float32
-        """
-        model = self.model
+        prepare = self._preparation()
+        batch = np.stack([prepare(image) for image in images])
         with _inference(self.name, batch):
-            return model(_tensor(batch)).float().softmax(1).cpu().numpy()
+            return self._scores(_tensor(batch)).float().softmax(1).cpu().numpy()
 
-    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the function to features; see `NetworkLabeler.encoder`."""
+    def _encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function to features; see `NetworkLabeler._encoder`."""
         _ = self.model
         import torch
 
@@ -74,12 +65,12 @@ class TorchLabeler(NetworkLabeler):
                 _inference(self.name, batch),
                 torch.autocast(_device(), torch.bfloat16, enabled=half),
             ):
-                return self.pooled(_tensor(batch)).float().cpu().numpy()
+                return self._pooled(_tensor(batch)).float().cpu().numpy()
 
         return encode
 
-    def tensors(self) -> Iterator[np.ndarray]:
-        """Yield the weights; see `NetworkLabeler.tensors`."""
+    def _tensors(self) -> Iterator[np.ndarray]:
+        """Yield the weights; see `NetworkLabeler._tensors`."""
         for weight in self.model.state_dict().values():
             yield weight.cpu().numpy()
 
@@ -134,5 +125,5 @@ def _inference(name: str, batch: np.ndarray) -> Iterator[None]:
             yield
     except (AssertionError, RuntimeError, ValueError) as error:
         side = " x ".join(map(str, batch.shape[2:]))
-        why = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise MeznetError(f"{name} can't work on pictures of {side} pixels ({why}).") from error
+        why = f"{name} can't work on pictures of {side} pixels ({reason(error)})."
+        raise MeznetError(why) from error

@@ -1,17 +1,16 @@
 """Classification nets of torchvision as labelers, each with the transforms of its weights."""
 
-import contextlib
-import difflib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any
-from unittest import mock
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, did_you_mean, reason
+from meznet_helpers.labelers.pretrained import missing
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
 from meznet_helpers.labels import imagenet
 
@@ -45,22 +44,22 @@ class TorchvisionLabeler(TorchLabeler):
         """Return the arguments; see `Labeler.recipe`."""
         return {"net": self.net}
 
-    def build(self) -> Any:
+    def _build(self) -> Any:
         """Build the net with its weights; see `build`."""
         return build(self.net, weights(self.net))
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the transforms of the weights."""
         transform = weights(self.net).transforms()
         return lambda image: transform(Image.fromarray(image)).numpy()
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
+    def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the transforms leave of images; see `NetworkLabeler.seen`."""
-        prepare, transform = self.preparation(), weights(self.net).transforms()
+        prepare, transform = self._preparation(), weights(self.net).transforms()
         prepared = np.stack([prepare(image) for image in images])
         return unscaled(prepared, transform.mean, transform.std)
 
-    def pooled(self, batch: Any) -> Any:
+    def _pooled(self, batch: Any) -> Any:
         """Return what the classifier is given, as a mean over the picture where it has places."""
         given = []
         hook = classifier(self.model).register_forward_pre_hook(
@@ -119,9 +118,8 @@ def weights(net: str) -> Any:
             return every.DEFAULT
         if tag in every.__members__:
             return every[tag]
-        known = [f"{architecture}.{one.name}" for one in every]
-    near = difflib.get_close_matches(net, known, n=3, cutoff=0.5) or known[:3]
-    raise MeznetError(f'torchvision has no net "{net}"; did you mean {" or ".join(near)}?')
+        known = [f"{architecture}.{tag.name}" for tag in every]
+    raise MeznetError(f'torchvision has no net "{net}"' + did_you_mean(net, known))
 
 
 def build(net: str, chosen: Any) -> Any:
@@ -143,34 +141,16 @@ def build(net: str, chosen: Any) -> Any:
     MeznetError
         If the weights can't be had, or do not fit.
     """
+    import torch
     from torchvision import models
 
+    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
+    if profile.offline() and not file.is_file():
+        raise MeznetError(missing(net))
     try:
-        with _safely():
-            return models.get_model(net.partition(".")[0], weights=chosen).eval()
+        # torchvision reads files that may hold code; this downloads one, and refuses such
+        chosen.get_state_dict(weights_only=True, check_hash=True)
+        return models.get_model(net.partition(".")[0], weights=chosen).eval()
     except Exception as error:  # of the server, the file, or the net, each of its own kind
-        if profile.offline() and isinstance(error, _Offline):
-            raise MeznetError(
-                f"The weights of {net} are not on this machine and MEZNET_OFFLINE is on; unset "
-                "the variable to download them once."
-            ) from error
-        why = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        raise MeznetError(f"torchvision's {net} can't be built with its weights: {why}.") from error
-
-
-class _Offline(OSError):
-    """A download was asked for, and the network is off limits."""
-
-
-@contextlib.contextmanager
-def _safely() -> Iterator[None]:
-    """Read weights as tensors only, and keep torch's downloader off the network where asked."""
-    import torch
-
-    only = functools.partial(torch.hub.load_state_dict_from_url, weights_only=True)
-    with contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch("torchvision.models._api.load_state_dict_from_url", only))
-        if profile.offline():
-            refuse = mock.patch("torch.hub.download_url_to_file", side_effect=_Offline)
-            patches.enter_context(refuse)
-        yield
+        why = f"torchvision's {net} can't be built with its weights: {reason(error)}."
+        raise MeznetError(why) from error

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.labelers.base import Served
 
 
@@ -44,7 +44,7 @@ class Worker:
     --------
     >>> from meznet_helpers.names import labeler
     >>> worker = Worker(labeler("keras/MobileNetV2@tiny"))
-    >>> worker.call("probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
+    >>> worker.call("_probabilities", [np.zeros((64, 64, 3), np.uint8)]).shape
     (1, 200)
     >>> worker.end()
     """
@@ -58,7 +58,7 @@ class Worker:
                 f"{self.name} needs a worker process, which can't import {kind.__qualname__}; "
                 "define the class at the top of a module."
             )
-        about = {"module": kind.__module__, "kind": kind.__name__, "recipe": recipe}
+        first = {"module": kind.__module__, "kind": kind.__name__, "recipe": recipe}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (_end closes it)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, self.name],  # the name is for lists of processes
@@ -69,20 +69,15 @@ class Worker:
         )
         self._end = weakref.finalize(self, _end, self._process, self._log)
         with contextlib.suppress(OSError):  # if it is gone already, the first images tell
-            _send(self._process.stdin, about=np.array(json.dumps(about, default=str)))
+            _send(self._process.stdin, labeler=np.array(json.dumps(first, default=str)))
 
     @property
     def alive(self) -> bool:
         """Whether it can be sent images."""
         return self._end.alive and self._process.poll() is None
 
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
-
     def call(self, method: str, *given: Sequence, **settings: Any) -> np.ndarray:
-        """Call a method of the labeler; see `Labeler.call`.
+        """Call a method of the labeler; see `Served._served`.
 
         Raises
         ------
@@ -90,20 +85,20 @@ class Worker:
             With the worker's own sentence, or because the process has ended.
         """
         order = np.array(json.dumps([method, len(given), settings]))
-        images = [str(one) if isinstance(one, Path) else one for one in chain(*given)]
+        images = [str(image) if isinstance(image, Path) else image for image in chain(*given)]
         try:
             _send(self._process.stdin, *images, order=order)
-            answer = _receive(self._process.stdout)
+            reply = _receive(self._process.stdout)
         except (OSError, ValueError):  # the pipe is broken, or closed here
-            answer = None
+            reply = None
         except BaseException:
             self.end()
             raise
-        if answer is None:
+        if reply is None:
             raise MeznetError(self._last_words())
-        if "error" in answer:
-            raise MeznetError(str(answer["error"]))
-        return answer["found"]
+        if "error" in reply:
+            raise MeznetError(str(reply["error"]))
+        return reply["result"]
 
     def end(self) -> None:
         """End the process and free its memory; nothing happens if it has ended."""
@@ -113,18 +108,18 @@ class Worker:
         """Say in one sentence how the process ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
-        code, said = self._process.returncode, []
+        code, lines = self._process.returncode, []
         if not self._log.closed:
             self._log.seek(0)
-            said = self._log.read().decode(errors="replace").split("\n")
-        said = [" ".join(line.split()) for line in said if line.strip()]
+            lines = self._log.read().decode(errors="replace").split("\n")
+        lines = [" ".join(line.split()) for line in lines if line.strip()]
         self.end()
         how = f"exit status {code}"
         if code is not None and code < 0:
             how = signal.Signals(-code).name
-        about = f": {said[-1].rstrip('.')}" if said else ""
+        last = f": {lines[-1].rstrip('.')}" if lines else ""
         hint = "; there may be too little memory for it" if how == "SIGKILL" else ""
-        return f"The worker process of {self.name} ended in the middle ({how}){about}{hint}."
+        return f"The worker process of {self.name} ended in the middle ({how}){last}{hint}."
 
 
 def _end(process: subprocess.Popen, log: IO[bytes]) -> None:
@@ -161,24 +156,24 @@ def _receive(pipe: IO[bytes]) -> dict[str, np.ndarray] | None:
 
 
 @functools.cache
-def _made(about: str) -> Served:
+def _made(first: str) -> Served:
     """Make the labeler of the first frame."""
-    found = json.loads(about)
-    kind = getattr(importlib.import_module(found["module"]), found["kind"])
-    return kind.from_recipe(found["recipe"])
+    labeler = json.loads(first)
+    kind = getattr(importlib.import_module(labeler["module"]), labeler["kind"])
+    return kind.from_recipe(labeler["recipe"])
 
 
-def _answer(about: str, order: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+def _answer(first: str, order: str, images: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Do what is asked, or say in one sentence why not."""
     try:
         method, given, settings = json.loads(order)
-        images = [one if one.ndim else Path(str(one)) for one in images]
-        return {"found": getattr(_made(about), method)(*[images] * given, **settings)}
+        images = [image if image.ndim else Path(str(image)) for image in images]
+        return {"result": getattr(_made(first), method)(*[images] * given, **settings)}
     except MeznetError as error:
         return {"error": np.array(str(error))}
     except Exception as error:
-        text = " ".join(str(error).split()).rstrip(".")
-        why = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        kind = type(error).__name__
+        why = kind if reason(error) == kind else f"{kind}: {reason(error)}"
         return {"error": np.array(f"The worker process of {sys.argv[1]} failed ({why}).")}
 
 
@@ -191,7 +186,7 @@ def _main() -> None:
         first = _receive(frames)
         while (frame := _receive(frames)) is not None:
             order = str(frame.pop("order"))
-            _send(answers, **_answer(str(first["about"]), order, list(frame.values())))
+            _send(answers, **_answer(str(first["labeler"]), order, list(frame.values())))
     os._exit(0)  # at once, without the farewells of the frameworks
 
 

@@ -64,11 +64,11 @@ class Reader:
             ("id", [[label_id] for label_id in labels.ids]),
             ("synonym", labels.lemmas),
         ):
-            found: dict[str, set[int]] = {}
-            for position, each in enumerate(words):
-                for word in each:
-                    found.setdefault(normalize(word), set()).add(position)
-            for word, positions in found.items():
+            owners: dict[str, set[int]] = {}
+            for position, own in enumerate(words):
+                for word in own:
+                    owners.setdefault(normalize(word), set()).add(position)
+            for word, positions in owners.items():
                 only = (min(positions), how) if len(positions) == 1 else None
                 self._known.setdefault(word, only)
         longest_first = sorted(self._known, key=len, reverse=True)
@@ -87,18 +87,18 @@ class Reader:
         -------
         Answer
         """
-        said = _bare(_GENITIVE.sub("'", normalize(_plain(text))))
-        if not said:
+        words = _bare(_GENITIVE.sub("'", normalize(_plain(text))))
+        if not words:
             return Answer(None, "empty")
         while True:
-            if said in self._known:
-                known = self._known[said]
+            if words in self._known:
+                known = self._known[words]
                 return Answer(*known) if known else Answer(None, "several")
-            shorter = _bare(_LEADS.sub("", said))
-            if shorter == said:
+            shorter = _bare(_LEADS.sub("", words))
+            if shorter == words:
                 break
-            said = shorter
-        inside = {self._known[word] for word in self._inside.findall(said)} if self._inside else {}
+            words = shorter
+        inside = {self._known[word] for word in self._inside.findall(words)} if self._inside else {}
         positions = {known and known[0] for known in inside}
         if len(positions) == 1 and None not in positions:
             return Answer(positions.pop(), "inside")
@@ -116,9 +116,9 @@ class Reader:
 
         rows = []
         for text in texts:
-            found = self.read(text)
-            name = None if found.position is None else self.labels.names[found.position]
-            rows.append([text, name, found.how])
+            answer = self.read(text)
+            name = None if answer.position is None else self.labels.names[answer.position]
+            rows.append([text, name, answer.how])
         return pd.DataFrame(rows, columns=["answer", "label", "how"])
 
 
@@ -129,10 +129,10 @@ def _bare(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Take the label out of a JSON object, if the text is one."""
-    found = re.search(r"\{.*\}", text, re.DOTALL)
-    if found:
+    match = re.search(r"\{.*\}", text, re.DOTALL)
+    if match:
         try:
-            label = json.loads(found[0])
+            label = json.loads(match[0])
         except ValueError:
             return text
         if isinstance(label, dict) and isinstance(label.get("label"), str):

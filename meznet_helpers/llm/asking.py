@@ -99,7 +99,7 @@ class Asker:
         import pandas as pd
 
         with ThreadPoolExecutor(self.workers) as pool:
-            rows = pool.map(lambda at: self._row(images[at], *question(at)), range(len(images)))
+            rows = pool.map(lambda row: self._row(images[row], *question(row)), range(len(images)))
             rows = list(bar(rows, total=len(images), label=self.model) if progress else rows)
         if rows and all(row["error"] for row in rows):
             raise MeznetError(rows[0]["error"])
@@ -126,12 +126,12 @@ class Asker:
                 row[count] += getattr(reply, count)
             row |= {"text": reply.text, "how": answer.how}
             row["price"] = sum(
-                each * row[count] / 1e6
-                for each, count in zip(self.price, ("tokens_in", "tokens_out"), strict=True)
+                million * row[count] / 1e6
+                for million, count in zip(self.price, ("tokens_in", "tokens_out"), strict=True)
             )
             if answer.position is not None:
-                labels, at = reader.labels, answer.position
-                return row | {"label_id": labels.ids[at], "label": labels.names[at]}
+                labels, label = reader.labels, answer.position
+                return row | {"label_id": labels.ids[label], "label": labels.names[label]}
         return row
 
     def _reply(self, request: Request) -> Reply:

@@ -2,23 +2,20 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import pretrained, readable
-from meznet_helpers.labelers.torch import TorchLabeler, unscaled
-from meznet_helpers.labels import LabelSpace, from_names, imagenet, tiny_imagenet
+from meznet_helpers.labels import LabelSpace
 from meznet_helpers.progress import bar
 from meznet_helpers.words import frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 #: Short names of checkpoints: the one of this repository, and a large one of the same kind.
 CHECKPOINTS = {
@@ -26,24 +23,14 @@ CHECKPOINTS = {
     "blip": "Salesforce/blip-image-captioning-base",
 }
 
+PROMPT = "a photo of {a}"
 ROW = 256  # tokens that the decoder reads side by side
+BATCH = 32  # images that are captioned at a time
+LONGEST = 20  # tokens of a caption
 
 
-@dataclass(frozen=True, eq=False)
-class Captioner:
-    """A BLIP (Li et al. 2022, arXiv:2201.12086), and what prepares its input.
-
-    Attributes
-    ----------
-    model : transformers.BlipForConditionalGeneration
-        In evaluation mode.
-    tokenizer, processor : of transformers
-        For texts and for images.
-    """
-
-    model: Any
-    tokenizer: Any
-    processor: Any
+class Captioner(pretrained.Checkpoint):
+    """A BLIP (Li et al. 2022, arXiv:2201.12086), ``transformers.BlipForConditionalGeneration``."""
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, the one that begins each text first, no end."""
@@ -71,142 +58,16 @@ def load(name: str) -> Captioner:
         If there is no such checkpoint, it is of another kind, a file of it is missing or of
         another shape, or it can't be downloaded.
     """
-    source = pretrained.find(name, CHECKPOINTS, "captioner")
-    with pretrained.quiet(), pretrained.told(name):
+    with pretrained.loading(name, CHECKPOINTS, "captioner") as source:
         from transformers import BlipConfig, BlipForConditionalGeneration
 
         kind = BlipConfig.get_config_dict(source, **pretrained.where(source))[0].get("model_type")
         if kind != "blip":
             raise MeznetError(f"{name} is a model of type {kind}, not a BLIP.")
-        model = pretrained.weights(BlipForConditionalGeneration, source, name)
-        return Captioner(model, *pretrained.preparation(source))
+        return Captioner.of(BlipForConditionalGeneration, source, name)
 
 
-def default() -> str:
-    """Return the short name of the checkpoint that the profile chooses.
-
-    Examples
-    --------
-    >>> default()
-    'tiny'
-    """
-    return "tiny" if profile.active() == "tiny" else "blip"
-
-
-def weigher(found: Captioner, texts: Sequence[tuple[str, str]]) -> Any:
-    """Make the net that weighs texts which begin alike.
-
-    Parameters
-    ----------
-    found : Captioner
-    texts : sequence of (str, str)
-        How each text begins, the same for all, and how it goes on.
-
-    Returns
-    -------
-    torch.nn.Module
-        From prepared pixels (images, 3, size, size) to log probabilities (images, texts) of what
-        follows, the end included, given the beginning. The decoder reads rows of the beginning and
-        many endings, each of which sees the beginning and itself. So the picture is looked at once,
-        and the beginning read once for many labels.
-
-    Raises
-    ------
-    MeznetError
-        If a text is longer than the captioner reads.
-    """
-    import torch
-
-    text = found.model.config.text_config
-    begin = found.tokens(texts[0][0])
-    ends = [found.tokens(" ".join(pair).strip())[len(begin) :] for pair in texts]
-    for pair, end in zip(texts, ends, strict=True):
-        if len(begin) + len(end) > text.max_position_embeddings:
-            raise MeznetError(
-                f'"{" ".join(pair)[:60]}" is {len(begin) + len(end)} tokens long; the captioner '
-                f"reads {text.max_position_embeddings}."
-            )
-    rows = [_row(begin, some, text.sep_token_id) for some in _parted(ends)]
-
-    class Weigher(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.vision_model, self.decoder = found.model.vision_model, found.model.text_decoder
-
-        def forward(self, pixels: Any) -> Any:
-            seen = self.vision_model(pixel_values=pixels).last_hidden_state
-            return torch.cat([self.weigh(seen, row) for row in rows], 1)
-
-        def weigh(self, seen: Any, row: _Row) -> Any:
-            found = {
-                key: torch.from_numpy(value).to(seen.device) for key, value in vars(row).items()
-            }
-            logits = self.decoder(
-                found["ids"].expand(len(seen), -1),
-                attention_mask=found["mask"][None, None],
-                position_ids=found["places"][None],
-                encoder_hidden_states=seen,
-                use_cache=False,
-            ).logits
-            each = logits.log_softmax(-1)[:, found["tells"], found["told"]]
-            sums = each.new_zeros(len(seen), 1 + int(row.of.max()))
-            return sums.index_add(1, found["of"], each)
-
-    return Weigher().eval()
-
-
-def _parted(ends: list[list[int]]) -> Iterator[list[list[int]]]:
-    """Yield a few endings at a time."""
-    part: list[list[int]] = []
-    for end in ends:
-        if part and sum(map(len, part)) + len(end) > ROW:
-            yield part
-            part = []
-        part.append(end)
-    yield part
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A beginning and some endings, for the decoder."""
-
-    ids: np.ndarray  # the tokens
-    places: np.ndarray  # of each token in its own text
-    mask: np.ndarray  # 0 where a token (first axis) sees another, else a very low number
-    tells: np.ndarray  # the positions whose outputs count,
-    told: np.ndarray  # the token that each of them must foretell,
-    of: np.ndarray  # and the text that it belongs to
-
-
-def _row(begin: list[int], ends: list[list[int]], last: int) -> _Row:
-    """Put a beginning and endings side by side; each ends with the token `last`."""
-    sizes = [len(end) for end in ends]
-    starts = len(begin) + np.cumsum([0, *sizes[:-1]])
-    owner = np.repeat([-1, *range(len(ends))], [len(begin), *sizes])
-    places = [np.arange(len(begin)), *(len(begin) + np.arange(size) for size in sizes)]
-    sees = (owner == -1) | (owner[:, None] == owner)  # the beginning, and one's own
-    sees &= np.tri(len(owner), dtype=bool)
-    tells = [
-        at
-        for start, size in zip(starts, sizes, strict=True)
-        for at in (len(begin) - 1, *range(start, start + size))
-    ]
-    return _Row(
-        ids=np.array([*begin, *(token for end in ends for token in end)]),
-        places=np.concatenate(places),
-        mask=np.where(sees, 0, np.finfo(np.float32).min).astype(np.float32),
-        tells=np.array(tells),
-        told=np.array([token for end in ends for token in (*end, last)]),
-        of=np.repeat(np.arange(len(ends)), [size + 1 for size in sizes]),
-    )
-
-
-PROMPT = "a photo of {a}"
-BATCH = 32  # images that are captioned at a time
-LONGEST = 20  # tokens of a caption
-
-
-class CaptionLabeler(TorchLabeler):
+class CaptionLabeler(pretrained.CheckpointLabeler):
     """A captioner that must choose among labels, or says what it likes.
 
     The label's place in the prompt decides: the probability of each label, and of the text's end
@@ -222,8 +83,6 @@ class CaptionLabeler(TorchLabeler):
         Two names or more; by default Tiny-ImageNet's 200 for ``"tiny"``, and ImageNet's 1,000.
     prompt : str
         Ends with ``{}`` for the label, or with ``{a}`` for the label after *a* or *an*.
-    name : str, optional
-        How predictions call it; ``llm/captioner@SOURCE`` by default.
 
     Raises
     ------
@@ -238,60 +97,45 @@ class CaptionLabeler(TorchLabeler):
     ('llm/captioner@tiny', ('a photo of', 'a school bus'))
     """
 
+    load = staticmethod(load)
+
     def __init__(
         self,
         source: str | None = None,
         labels: LabelSpace | Sequence[str] | None = None,
         *,
         prompt: str = PROMPT,
-        name: str | None = None,
     ) -> None:
         """Write the texts; nothing is loaded yet."""
-        self.source = source or default()
-        if labels is None:
-            labels = tiny_imagenet() if self.source == "tiny" else imagenet()
-        self.labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
-        if len(self.labels) < 2:
-            raise MeznetError(
-                f'"{self.labels.names[0]}" alone leaves no choice; give it two labels or more.'
-            )
+        self.source = source or pretrained.default(CHECKPOINTS)
+        self.labels = pretrained.labels_for(self.source, labels)
         place = "{a}" if prompt.endswith("{a}") else "{}"
         before = prompt.removesuffix(place)
         if before == prompt or "{}" in before or "{a}" in before:
             raise MeznetError(f'the prompt "{prompt}" must end with {{}} or {{a}}, for the label.')
         self.prompt = prompt
         self.texts = [(before.rstrip(), frame(place, label)) for label in self.labels.names]
-        self.name = name or f"llm/captioner@{self.source}"
+        self.name = f"llm/captioner@{self.source}"
 
     def recipe(self) -> dict[str, Any]:
         """Return the arguments; see `Labeler.recipe`."""
         labels = dataclasses.asdict(self.labels)
-        about = {"prompt": self.prompt, "name": self.name}
-        return {"source": self.source, "labels": labels} | about
+        return {"source": self.source, "labels": labels, "prompt": self.prompt}
 
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> "CaptionLabeler":
-        """Make a labeler of such arguments."""
-        return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
+    def _build(self) -> Any:
+        """Return the checkpoint's model."""
+        return self.checkpoint.model
 
-    def build(self) -> Any:
-        """Put the labels' tokens side by side."""
-        return weigher(load(self.source), self.texts)
+    @functools.cached_property
+    def _rows(self) -> list["_Row"]:
+        """The labels' tokens, side by side."""
+        return rows(self.checkpoint, self.texts)
 
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return what the checkpoint's own processor does to an image."""
-        processor = load(self.source).processor
-        return lambda image: np.asarray(
-            processor(image, return_tensors="np")["pixel_values"][0], np.float32
-        )
+    def _scores(self, batch: Any) -> Any:
+        """Return the log probability of each text."""
+        return weigh(self.model, batch, self._rows)
 
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
-        """Return what the processor cuts out; see `NetworkLabeler.seen`."""
-        about, prepare = load(self.source).processor, self.preparation()
-        prepared = np.stack([prepare(image) for image in images])
-        return unscaled(prepared, about.image_mean, about.image_std)
-
-    def pooled(self, batch: Any) -> Any:
+    def _pooled(self, batch: Any) -> Any:
         """Return the tower's vector for the whole picture."""
         return self.model.vision_model(pixel_values=batch).pooler_output
 
@@ -323,49 +167,143 @@ class CaptionLabeler(TorchLabeler):
         texts = [
             text
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
-            for text in self.call(
-                "captions", list(images.arrays[start : start + BATCH]), prompt=prompt
+            for text in self._served(
+                self._captions, list(images.arrays[start : start + BATCH]), prompt=prompt
             )
         ]
         return pd.DataFrame({"image": list(images.names), "text": texts})
 
-    def captions(self, images: list[np.ndarray], prompt: str = "") -> np.ndarray:
-        """Caption one batch; see `describe`.
-
-        Parameters
-        ----------
-        images : list of ndarray, each (height, width, 3), uint8
-        prompt : str
-
-        Returns
-        -------
-        ndarray of str, shape (images,)
-        """
+    def _captions(self, images: list[np.ndarray], prompt: str) -> np.ndarray:
+        """Caption one batch in this process: an ndarray of str, shape (images,)."""
         import torch
 
-        found, prepare = load(self.source), self.preparation()
-        start = found.tokens(prompt)
-        longest = found.model.config.text_config.max_position_embeddings
+        captioner = self.checkpoint
+        start, device = captioner.tokens(prompt), captioner.model.device
+        longest = captioner.model.config.text_config.max_position_embeddings
         if len(start) >= longest:
             raise MeznetError(
                 f'"{prompt[:60]}" is {len(start)} tokens long; {self.name} reads {longest - 1}.'
             )
-        pixels = torch.from_numpy(np.stack([prepare(image) for image in images]))
-        device = found.model.device
+        pixels = torch.from_numpy(np.stack([captioner.prepare(image) for image in images]))
         # transformers takes the last token away, which ends a text that a tokenizer gives
         ids = torch.tensor([[*start, 0]] * len(images), device=device)
         with torch.inference_mode(), pretrained.quiet():
-            said = found.model.generate(
+            ids = captioner.model.generate(
                 pixels.to(device),
                 ids,
                 do_sample=False,
                 num_beams=1,
                 max_new_tokens=min(LONGEST, longest - len(start)),
             )
-        texts = found.tokenizer.batch_decode(said[:, len(start) :], skip_special_tokens=True)
+        texts = captioner.tokenizer.batch_decode(ids[:, len(start) :], skip_special_tokens=True)
         return np.array([text.strip() for text in texts])
 
-    def release(self) -> None:
-        """Free the checkpoint, too; see `Labeler.release`."""
-        super().release()
-        load.cache_clear()
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A beginning and some endings, for the decoder."""
+
+    ids: np.ndarray  # the tokens
+    places: np.ndarray  # of each token in its own text
+    mask: np.ndarray  # 0 where a token (first axis) sees another, else a very low number
+    tells: np.ndarray  # the positions whose outputs count,
+    told: np.ndarray  # the token that each of them must foretell,
+    of: np.ndarray  # and the text that it belongs to
+
+
+def rows(captioner: Captioner, texts: Sequence[tuple[str, str]]) -> list[_Row]:
+    """Put texts that begin alike side by side, a few in each row.
+
+    Parameters
+    ----------
+    captioner : Captioner
+    texts : sequence of (str, str)
+        How each text begins, the same for all, and how it goes on.
+
+    Raises
+    ------
+    MeznetError
+        If a text is longer than the captioner reads.
+    """
+    text = captioner.model.config.text_config
+    begin = captioner.tokens(texts[0][0])
+    ends = [captioner.tokens(" ".join(pair).strip())[len(begin) :] for pair in texts]
+    for pair, end in zip(texts, ends, strict=True):
+        if len(begin) + len(end) > text.max_position_embeddings:
+            raise MeznetError(
+                f'"{" ".join(pair)[:60]}" is {len(begin) + len(end)} tokens long; the captioner '
+                f"reads {text.max_position_embeddings}."
+            )
+    return [_row(begin, some, text.sep_token_id) for some in _parted(ends)]
+
+
+def weigh(model: Any, pixels: Any, rows: Sequence[_Row]) -> Any:
+    """Weigh texts which begin alike.
+
+    The decoder reads rows of the beginning and many endings, each of which sees the beginning and
+    itself. So the picture is looked at once, and the beginning read once for many labels.
+
+    Parameters
+    ----------
+    model : transformers.BlipForConditionalGeneration
+    pixels : torch.Tensor of float32, shape (images, 3, size, size)
+        Prepared.
+    rows : sequence of _Row
+        From `rows`.
+
+    Returns
+    -------
+    torch.Tensor, shape (images, texts)
+        Log probabilities of what follows, the end included, given the beginning.
+    """
+    import torch
+
+    seen = model.vision_model(pixel_values=pixels).last_hidden_state
+    parts = []
+    for row in rows:
+        tensors = {key: torch.from_numpy(value).to(seen.device) for key, value in vars(row).items()}
+        logits = model.text_decoder(
+            tensors["ids"].expand(len(seen), -1),
+            attention_mask=tensors["mask"][None, None],
+            position_ids=tensors["places"][None],
+            encoder_hidden_states=seen,
+            use_cache=False,
+        ).logits
+        logs = logits.log_softmax(-1)[:, tensors["tells"], tensors["told"]]
+        sums = logs.new_zeros(len(seen), 1 + int(row.of.max()))
+        parts.append(sums.index_add(1, tensors["of"], logs))
+    return torch.cat(parts, 1)
+
+
+def _parted(ends: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Yield a few endings at a time."""
+    part: list[list[int]] = []
+    for end in ends:
+        if part and sum(map(len, part)) + len(end) > ROW:
+            yield part
+            part = []
+        part.append(end)
+    yield part
+
+
+def _row(begin: list[int], ends: list[list[int]], last: int) -> _Row:
+    """Put a beginning and endings side by side; each ends with the token `last`."""
+    sizes = [len(end) for end in ends]
+    starts = len(begin) + np.cumsum([0, *sizes[:-1]])
+    owner = np.repeat([-1, *range(len(ends))], [len(begin), *sizes])
+    places = [np.arange(len(begin)), *(len(begin) + np.arange(size) for size in sizes)]
+    sees = (owner == -1) | (owner[:, None] == owner)  # the beginning, and one's own
+    sees &= np.tri(len(owner), dtype=bool)
+    tells = [
+        position
+        for start, size in zip(starts, sizes, strict=True)
+        for position in (len(begin) - 1, *range(start, start + size))
+    ]
+    return _Row(
+        ids=np.array([*begin, *(token for end in ends for token in end)]),
+        places=np.concatenate(places),
+        mask=np.where(sees, 0, np.finfo(np.float32).min).astype(np.float32),
+        tells=np.array(tells),
+        told=np.array([token for end in ends for token in (*end, last)]),
+        of=np.repeat(np.arange(len(ends)), [size + 1 for size in sizes]),
+    )

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.llm.recording import Reply
 from meznet_helpers.llm.request import Request
 
@@ -73,11 +73,11 @@ name another.
 
         start = time.perf_counter()
         try:
-            found = self._send(request)
-            choice = found.choices[0]
+            reply = self._send(request)
+            choice = reply.choices[0]
             text, finish = choice.message.content or "", choice.finish_reason or "stop"
-            model = " ".join(filter(None, [found.model, found.system_fingerprint]))
-            usage = found.usage
+            model = " ".join(filter(None, [reply.model, reply.system_fingerprint]))
+            usage = reply.usage
         except openai.APIError as error:
             raise MeznetError(self._words(request, error)) from error
         except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -101,9 +101,9 @@ name another.
             try:
                 return create(**given, response_format=request.schema())
             except (openai.BadRequestError, openai.UnprocessableEntityError):
-                found = create(**given)  # if this fails, too, the format was not to blame
+                reply = create(**given)  # if this fails, too, the format was not to blame
                 self._plain.add(request.model)
-                return found
+                return reply
         return create(**given)
 
     def _words(self, request: Request, error: Any) -> str:
@@ -118,10 +118,9 @@ name another.
             return f"{self.url} wants a key that it knows; put it into {KEY}."
         if isinstance(error, openai.NotFoundError):
             return f'{self.url} has no model "{request.model}"{self._others()}.'
-        said = " ".join(str(getattr(error, "message", error)).split())[:200]
         if isinstance(error, openai.BadRequestError) and request.picture:
-            return f"{request.model} at {self.url} does not take the picture: {said}"
-        return f"{self.url} failed: {said}"
+            return f"{request.model} at {self.url} does not take the picture: {reason(error)}."
+        return f"{self.url} failed: {reason(error)}."
 
     def _others(self) -> str:
         """List models that a server has, as the end of a sentence."""

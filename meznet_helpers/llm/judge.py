@@ -21,7 +21,8 @@ from meznet_helpers.progress import bar
 if TYPE_CHECKING:
     import pandas as pd
 
-
+CHECKPOINTS = {"tiny": "models/judge/model.safetensors"}
+BATCH = 250  # questions that are answered at a time
 K = 5  # labels that are put before the judge
 INTRODUCTION = (
     "Image nets looked at a picture that you cannot see. Each line is a label, with the percent "
@@ -94,7 +95,8 @@ that each net gives it.
     names = predictions.labels.names
     percents = np.rint(100 * np.take_along_axis(predictions.probs, chosen[None], 2)).astype(int)
     return [
-        written([names[at] for at in row], percents[:, image].T) for image, row in enumerate(chosen)
+        written([names[label] for label in row], percents[:, image].T)
+        for image, row in enumerate(chosen)
     ]
 
 
@@ -144,10 +146,6 @@ def dealt(predictions: Predictions, chosen: np.ndarray, given: np.ndarray) -> np
     rows = np.flatnonzero(there)[:, None]
     probs[rows, chosen[there]] = mass[there] * given[there]
     return to_one(probs, axis=1)
-
-
-CHECKPOINTS = {"tiny": "models/judge/model.safetensors"}
-BATCH = 250  # questions that are answered at a time
 
 
 class Judge(ABC):
@@ -200,6 +198,34 @@ class Judge(ABC):
         return dealt(predictions, chosen, self.decide(predictions, chosen, progress))
 
 
+@functools.lru_cache(maxsize=1)
+def load(name: str) -> tuple[Any, Any]:
+    """Load a causal language model; the last one stays in memory until `load.cache_clear()`.
+
+    Parameters
+    ----------
+    name : str
+        As `LocalJudge` takes it.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+        In evaluation mode.
+    tokenizer : of transformers
+
+    Raises
+    ------
+    MeznetError
+        If there is no such model, a file of it is missing or of another shape, or it can't be
+        downloaded.
+    """
+    with pretrained.loading(name, CHECKPOINTS, "language model") as source:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = pretrained.weights(AutoModelForCausalLM, source, name)
+        return model, AutoTokenizer.from_pretrained(source, **pretrained.where(source))
+
+
 class LocalJudge(Judge, Served):
     """A causal language model of transformers on this machine.
 
@@ -234,12 +260,12 @@ class LocalJudge(Judge, Served):
         texts = np.array(questions(predictions, chosen), dtype=str)
         starts = range(0, len(texts), BATCH)
         parts = [
-            self.call("weigh", [texts[start : start + BATCH]])
+            self._served(self._weigh, [texts[start : start + BATCH]])
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.k))
 
-    def weigh(self, texts: list[np.ndarray]) -> np.ndarray:
+    def _weigh(self, texts: list[np.ndarray]) -> np.ndarray:
         """Weigh the numbers 1 to k as what follows texts.
 
         Parameters
@@ -262,17 +288,17 @@ class LocalJudge(Judge, Served):
             tokenizer(f" {number}", add_special_tokens=False)["input_ids"][-1]
             for number in range(1, self.k + 1)
         ]
-        given = [tokenizer(str(text), add_special_tokens=False)["input_ids"]
-                 for part in texts for text in part]  # fmt: skip
-        sizes = torch.tensor([len(one) for one in given])
+        rows = [tokenizer(str(text), add_special_tokens=False)["input_ids"]
+                for part in texts for text in part]  # fmt: skip
+        sizes = torch.tensor([len(row) for row in rows])
         longest = int(sizes.max())
         if longest > (limit := model.config.max_position_embeddings):
             raise MeznetError(f"A question is {longest} tokens long; {self.name} reads {limit}.")
         # what stands behind a text's end is not seen from there: each token sees those before it
-        ids = torch.tensor([one + [0] * (longest - len(one)) for one in given]).to(model.device)
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows]).to(model.device)
         with torch.inference_mode():
             hidden = model.base_model(ids).last_hidden_state
-            last = hidden[torch.arange(len(given)), sizes - 1]
+            last = hidden[torch.arange(len(rows)), sizes - 1]
             logits = model.get_output_embeddings()(last)[:, numbers]
         return logits.float().softmax(1).cpu().numpy()
 
@@ -325,9 +351,9 @@ class EndpointJudge(Judge):
         texts, names = questions(predictions, chosen), predictions.labels.names
         numbers = [str(number) for number in range(1, self.k + 1)]
 
-        def question(at: int) -> tuple[Request, Reader]:
-            labels = LabelSpace("numbered", numbers, [names[label] for label in chosen[at]])
-            return Request(self.asker.model, texts[at], choices=tuple(numbers)), Reader(labels)
+        def question(row: int) -> tuple[Request, Reader]:
+            labels = LabelSpace("numbered", numbers, [names[label] for label in chosen[row]])
+            return Request(self.asker.model, texts[row], choices=tuple(numbers)), Reader(labels)
 
         return self.asker.ask(predictions.images, question, progress=progress)
 
@@ -342,32 +368,3 @@ class EndpointJudge(Judge):
                 row[:] = 0
                 row[int(number) - 1] = 1
         return given
-
-
-@functools.lru_cache(maxsize=1)
-def load(name: str) -> tuple[Any, Any]:
-    """Load a causal language model; the last one stays in memory until `load.cache_clear()`.
-
-    Parameters
-    ----------
-    name : str
-        As `LocalJudge` takes it.
-
-    Returns
-    -------
-    model : transformers.PreTrainedModel
-        In evaluation mode.
-    tokenizer : of transformers
-
-    Raises
-    ------
-    MeznetError
-        If there is no such model, a file of it is missing or of another shape, or it can't be
-        downloaded.
-    """
-    source = pretrained.find(name, CHECKPOINTS, "language model")
-    with pretrained.quiet(), pretrained.told(name):
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        model = pretrained.weights(AutoModelForCausalLM, source, name)
-        return model, AutoTokenizer.from_pretrained(source, **pretrained.where(source))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Labeler, readable
-from meznet_helpers.labels import LabelSpace, from_names
+from meznet_helpers.labelers import Labeler, choices, readable
+from meznet_helpers.labels import LabelSpace
 from meznet_helpers.llm.answers import Reader
 from meznet_helpers.llm.asking import WORKERS, Asker
 from meznet_helpers.llm.endpoint import Endpoint
@@ -42,8 +41,6 @@ class LlmLabeler(Labeler):
         Requests at a time.
     price : (float, float)
         Of a million tokens that are read and written.
-    name : str, optional
-        How predictions call it; ``llm/MODEL`` by default.
 
     Raises
     ------
@@ -66,19 +63,13 @@ class LlmLabeler(Labeler):
         recording: str | Path | None = None,
         workers: int = WORKERS,
         price: tuple[float, float] = (0.0, 0.0),
-        name: str | None = None,
     ) -> None:
         """Keep the arguments; nobody is asked yet."""
-        self.labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
-        if len(self.labels) < 2:
-            raise MeznetError(
-                f'"{self.labels.names[0]}" alone leaves no choice; give it two labels or more.'
-            )
-        how = {"recording": recording, "workers": workers, "price": price}
-        self.asker = Asker(endpoint, model, **how)
+        self.labels = choices(labels)
+        self.asker = Asker(endpoint, model, recording=recording, workers=workers, price=price)
         self.prompt = prompt
         self.reader = Reader(self.labels)
-        self.name = name or f"llm/{model}"
+        self.name = f"llm/{model}"
 
     def question(self, image: np.ndarray) -> Request:
         """Return what is asked about an image (height, width, 3), uint8."""
@@ -106,11 +97,12 @@ class LlmLabeler(Labeler):
             If the server failed at all of them; the sentence is that of the first.
         """
         images = readable(images)
+        names, reader = images.names, self.reader
         return self.asker.ask(
-            images.names, lambda at: (self.question(images[at]), self.reader), progress=progress
+            names, lambda row: (self.question(images[row]), reader), progress=progress
         )
 
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
         probs = np.full((len(images), len(self.labels)), 1 / len(self.labels), np.float32)
         if images:

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,10 +57,10 @@ def mode() -> str:
     ...     mode()
     'replay'
     """
-    found = os.environ.get("MEZNET_LLM", "").strip().lower() or MODES[0]
-    if found not in MODES:
-        raise MeznetError(f'MEZNET_LLM is "{found}"; it must be live, record or replay.')
-    return found
+    value = os.environ.get("MEZNET_LLM", "").strip().lower() or MODES[0]
+    if value not in MODES:
+        raise MeznetError(f'MEZNET_LLM is "{value}"; it must be live, record or replay.')
+    return value
 
 
 class Recording:
@@ -79,11 +79,12 @@ class Recording:
     Examples
     --------
     >>> import tempfile
+    >>> from unittest import mock
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     recording = Recording(Path(folder, "answers.jsonl"))
-    ...     question = Request("net", "What is it?")
-    ...     first = recording.ask(question, lambda _: Reply("a cat", "net"), "record")
-    ...     recording.ask(question, None, "replay").text
+    ...     with mock.patch.dict(os.environ, {"MEZNET_LLM": "record"}):
+    ...         first = recording.ask(Request("net", "What?"), lambda _: Reply("a cat", "net"))
+    ...         recording.ask(Request("net", "What?"), None).text
     'a cat'
     """
 
@@ -96,25 +97,23 @@ class Recording:
         lines = self.file.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                about = json.loads(line)
-                self.replies[about["request"]] = Reply(**about["reply"])
+                entry = json.loads(line)
+                self.replies[entry["request"]] = Reply(**entry["reply"])
             except (ValueError, KeyError, TypeError) as error:
                 raise MeznetError(
                     f"{self.file}, line {number}, is no recorded answer ({error!r})."
                 ) from error
 
-    def ask(
-        self, request: Request, live: Callable[[Request], Reply] | None, how: str | None = None
-    ) -> Reply:
-        """Answer a request from the file, or from the server.
+    def ask(self, request: Request, live: Callable[[Request], Reply] | None) -> Reply:
+        """Answer a request from the file, or from the server; `mode` says which.
+
+        To record means to ask for what is not in the file yet, and to write it.
 
         Parameters
         ----------
         request : Request
         live : callable
             Asks the server.
-        how : {"live", "record", "replay"}, optional
-            `mode` by default. ``"record"`` asks for what is not in the file yet and writes it.
 
         Returns
         -------
@@ -125,7 +124,7 @@ class Recording:
         MeznetError
             If ``"replay"`` does not know the request; it names it.
         """
-        how = how or mode()
+        how = mode()
         if how != "live" and request.digest in self.replies:
             return self.replies[request.digest]
         if how == "replay":
@@ -141,7 +140,7 @@ class Recording:
     def _keep(self, request: Request, reply: Reply) -> None:
         """Append a line; a whole one or none."""
         date = reply.date or datetime.now(UTC).isoformat(timespec="seconds")
-        reply = Reply(**asdict(reply) | {"date": date})
+        reply = replace(reply, date=date)
         line = {"request": request.digest, "model": request.model, "prompt": request.prompt}
         text = json.dumps(line | {"reply": asdict(reply)}, ensure_ascii=False)
         with self._lock, self.file.open("a", encoding="utf-8") as out:

@@ -43,14 +43,14 @@ class Request:
     @property
     def digest(self) -> str:
         """The sha256 of all of it, hexadecimal; of the picture only its own digest counts."""
-        about = {
+        parts = {
             "model": self.model,
             "prompt": self.prompt,
             "picture": hashlib.sha256(self.picture).hexdigest() if self.picture else "",
             "choices": self.choices,
             "parameters": self.parameters,
         }
-        text = json.dumps(about, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def messages(self) -> list[dict[str, Any]]:

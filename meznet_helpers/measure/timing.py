@@ -38,7 +38,7 @@ def latency(net: "Labeler", image: np.ndarray, *, batch: int = 1, repeats: int =
     True
     """
     images = [image] * batch
-    (ms,) = milliseconds(lambda: net.call("probabilities", images), repeats=repeats)
+    (ms,) = milliseconds(lambda: net.probabilities(images), repeats=repeats)
     return ms / batch
 
 
@@ -90,7 +90,7 @@ def measure(nets: Sequence["BackboneLabeler"], image: np.ndarray) -> "pd.DataFra
 
     rows = []
     for net in nets:
-        millions = float(net.call("parameters")[0]) / 1e6
+        millions = net.parameters() / 1e6
         row = {"model": net.name, "size": net.backbone.size, "parameters": millions}
         rows.append(row | {"size_mb": 4 * millions, "ms": latency(net, image)})
         net.release()

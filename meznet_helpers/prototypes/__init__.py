@@ -1,13 +1,7 @@
 """Prototype search: classes stand as vectors in an index, and the nearest one is the answer."""
 
 from meznet_helpers.prototypes.approximate import compare_searches
-from meznet_helpers.prototypes.index import (
-    PrototypeIndex,
-    fit_calibrated,
-    fit_scale,
-    fit_threshold,
-    probabilities,
-)
+from meznet_helpers.prototypes.index import PrototypeIndex
 from meznet_helpers.prototypes.labeler import PrototypeLabeler
 from meznet_helpers.prototypes.search import Matches, nearest
 from meznet_helpers.prototypes.storage import editing, load, read_csv, save, write_csv
@@ -18,12 +12,8 @@ __all__ = [
     "PrototypeLabeler",
     "compare_searches",
     "editing",
-    "fit_calibrated",
-    "fit_scale",
-    "fit_threshold",
     "load",
     "nearest",
-    "probabilities",
     "read_csv",
     "save",
     "write_csv",

@@ -15,7 +15,7 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    metric, kind, count, seed
+    metric, kind, count
         Those of `PrototypeIndex` and its `fit`.
 
     Attributes
@@ -31,19 +31,15 @@ class PrototypeClassifier(ClassifierMixin, BaseEstimator):
     ['cat', 'dog']
     """
 
-    def __init__(
-        self, metric: str = "cosine", kind: str = "mean", count: int = 1, seed: int = 0
-    ) -> None:
+    def __init__(self, metric: str = "cosine", kind: str = "mean", count: int = 1) -> None:
         """Keep the parameters, as scikit-learn wants it."""
-        self.metric, self.kind, self.count, self.seed = metric, kind, count, seed
+        self.metric, self.kind, self.count = metric, kind, count
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Make the prototypes of embeddings (images, d) and their labels (images,)."""
         self.classes_, truth = np.unique(y, return_inverse=True)
-        labels = from_names([f"class {at}" for at in range(len(self.classes_))])
-        self.index_ = PrototypeIndex.fit(
-            X, truth, labels, seed=self.seed, metric=self.metric, kind=self.kind, count=self.count
-        )
+        labels = from_names([f"class {number}" for number in range(len(self.classes_))])
+        self.index_ = PrototypeIndex.fit(X, truth, labels, **self.get_params())
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:

@@ -7,12 +7,15 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace
-from meznet_helpers.prototypes.search import COLUMNS, ROWS, Matches, check_metric, lengths, nearest
+from meznet_helpers.prototypes.search import Matches, check_metric, lengths, nearest
 
 #: What stands for a class: the mean of its examples (Snell et al. 2017, arXiv:1703.05175); the
 #: means of k-means clusters; or of each cluster the example that is nearest to the others.
 KINDS = ("mean", "k-means", "medoid")
 LONGEST = 1e15  # of an embedding; squares of more overflow 32 bits
+SCALE = 20.0  # of scores, before softmax makes probabilities of them, unless it is fitted
+_SHARPEST = 1e4  # of a scale
+HELD_OUT = 5  # every so-manieth image of a class is held out to calibrate an index
 
 
 def summarize(
@@ -76,8 +79,8 @@ def _clusters(features: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     if count == 1:
         return [np.arange(len(features))]
     with threadpool_limits(1):  # the order of sums, and so the clusters, must not hang on threads
-        found = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
-    return [np.flatnonzero(found == each) for each in dict.fromkeys(found.tolist())]
+        owner = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
+    return [np.flatnonzero(owner == cluster) for cluster in dict.fromkeys(owner.tolist())]
 
 
 def _medoid(features: np.ndarray, metric: str) -> np.ndarray:
@@ -130,12 +133,8 @@ image read?
         (largest > LONGEST / features.shape[1], "holds numbers that are too large"),
     ):
         if wrong.any():
-            at = int(wrong.argmax())
-            raise MeznetError(f"{what}: embedding {at} {why}; was its image read?")
+            raise MeznetError(f"{what}: embedding {wrong.argmax()} {why}; was its image read?")
     return features
-
-
-SCALE = 20.0  # of scores, before softmax makes probabilities of them, unless it is fitted
 
 
 class PrototypeIndex:
@@ -247,14 +246,58 @@ class PrototypeIndex:
                 f"{labels.name}: {len(features)} embeddings need as many labels, not {truth.shape}."
             )
         parts = []
-        for at, label_id in enumerate(labels.ids):
-            own = features[truth == at]
+        for label, label_id in enumerate(labels.ids):
+            own = features[truth == label]
             if not len(own):
                 raise MeznetError(f'"{label_id}" has no image; give one or more, or leave it out.')
             parts.append(index._summarize(own, seed))
-        vectors, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
+        vectors, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         owners = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         index.replace(labels, vectors, owners, counts)
+        return index
+
+    @classmethod
+    def fit_calibrated(
+        cls,
+        features: np.ndarray,
+        truth: Sequence[int] | np.ndarray,
+        labels: LabelSpace,
+        **options: str | int,
+    ) -> Self:
+        """Make an index whose scale and threshold are fitted, without images beyond those given.
+
+        Prototypes of four fifths of each class's images set both on the others; then all of them
+        make the prototypes.
+
+        Parameters
+        ----------
+        features, truth, labels, **options
+            Those of `fit`.
+
+        Returns
+        -------
+        PrototypeIndex
+            Not calibrated if no class has five images.
+
+        Raises
+        ------
+        MeznetError
+            As `fit` does.
+
+        Examples
+        --------
+        >>> pets = LabelSpace("pets", ["cat", "dog"], ["cat", "dog"])
+        >>> features = np.eye(2).repeat(5, 0) + np.arange(10)[:, None] / 10
+        >>> round(PrototypeIndex.fit_calibrated(features, [0] * 5 + [1] * 5, pets).threshold, 3)
+        0.989
+        """
+        features, truth = np.asarray(features), np.asarray(truth)
+        index = cls.fit(features, truth, labels, **options)
+        judged = held_out(truth)
+        if judged.any():
+            part = cls.fit(features[~judged], truth[~judged], labels, **options)
+            index.scale = part.fit_scale(features[judged], truth[judged])
+            index.threshold = part.fit_threshold(features[judged])
         return index
 
     def __len__(self) -> int:
@@ -268,7 +311,7 @@ class PrototypeIndex:
         name, width = self.labels.name, self.vectors.shape[1]
         return f"PrototypeIndex({name!r}, {classes}, {prototypes} of {width} numbers)"
 
-    def add(self, label_id: str, features: np.ndarray, name: str = "", *, seed: int = 0) -> None:
+    def add(self, label_id: str, features: np.ndarray, name: str = "") -> None:
         """Add a class.
 
         Parameters
@@ -279,8 +322,6 @@ class PrototypeIndex:
             Of one image or more.
         name : str, optional
             By default the id.
-        seed : int
-            Of k-means.
 
         Raises
         ------
@@ -295,7 +336,7 @@ class PrototypeIndex:
         features = self._checked(features, f'"{label_id}"')
         if not len(features):
             raise MeznetError(f'"{label_id}" has no image; give one or more.')
-        self.add_prototypes(label_id, *self._summarize(features, seed), name)
+        self.add_prototypes(label_id, *self._summarize(features), name)
 
     def add_prototypes(
         self, label_id: str, vectors: np.ndarray, counts: np.ndarray, name: str = ""
@@ -336,9 +377,9 @@ class PrototypeIndex:
         vectors, counts = np.array(self.vectors), self.counts.copy()
         means = vectors[own].astype(np.float64)
         for row in self._checked(features, f'"{label_id}"').astype(np.float64):
-            at = int(((means - row) ** 2).sum(axis=1).argmin())
-            counts[own[at]] += 1
-            means[at] += (row - means[at]) / counts[own[at]]
+            near = int(((means - row) ** 2).sum(axis=1).argmin())
+            counts[own[near]] += 1
+            means[near] += (row - means[near]) / counts[own[near]]
         vectors[own] = means
         self.replace(self.labels, vectors, self.owners, counts)
 
@@ -354,25 +395,23 @@ class PrototypeIndex:
         MeznetError
             If there is no such class.
         """
-        at = self.labels.index(label_id)
-        kept = self.owners != at
+        label = self.labels.index(label_id)
+        others = self.owners != label
         fields = (self.labels.ids, self.labels.names, self.labels.lemmas, self.labels.definitions)
-        labels = LabelSpace(self.labels.name, *(field[:at] + field[at + 1 :] for field in fields))
-        owners = self.owners[kept]
-        self.replace(labels, self.vectors[kept], owners - (owners > at), self.counts[kept])
+        labels = LabelSpace(
+            self.labels.name, *(field[:label] + field[label + 1 :] for field in fields)
+        )
+        owners = self.owners[others]
+        self.replace(labels, self.vectors[others], owners - (owners > label), self.counts[others])
 
-    def search(
-        self, features: np.ndarray, k: int = 1, *, rows: int = ROWS, columns: int = COLUMNS
-    ) -> Matches:
-        """Find the nearest classes: exactly, whatever the chunks.
+    def search(self, features: np.ndarray, k: int = 1) -> Matches:
+        """Find the nearest classes, exactly.
 
         Parameters
         ----------
         features : ndarray of float, shape (queries, d)
         k : int
             Classes for each query.
-        rows, columns : int
-            Queries and prototypes compared at a time.
 
         Returns
         -------
@@ -381,8 +420,7 @@ class PrototypeIndex:
         Raises
         ------
         MeznetError
-            If `k` or a chunk is below 1, the index has fewer classes than `k`, or an embedding
-            can't be compared.
+            If `k` is below 1, the index has fewer classes, or an embedding can't be compared.
         """
         if not 1 <= k <= len(self):
             raise MeznetError(
@@ -391,13 +429,138 @@ class PrototypeIndex:
                 if len(self)
                 else f"{self.labels.name} has no class yet; add one before you search."
             )
-        if min(rows, columns) < 1:
-            raise MeznetError(f"rows and columns must be 1 or more, not {rows} and {columns}.")
-        classes, scores = nearest(
-            self._checked(features, "queries"), self.vectors, self.owners,
-            k=k, metric=self.metric, norms=self.norms(), rows=rows, columns=columns,
-        )  # fmt: skip
+        queries, how = self._checked(features, "queries"), {"k": k, "metric": self.metric}
+        classes, scores = nearest(queries, self.vectors, self.owners, norms=self.norms(), **how)
         return Matches(classes, scores, scores[:, 0] >= self.threshold, self.labels)
+
+    def all_scores(self, features: np.ndarray) -> np.ndarray:
+        """Compare each query with each class.
+
+        Parameters
+        ----------
+        features : ndarray of float, shape (queries, d)
+
+        Returns
+        -------
+        ndarray of float64, shape (queries, classes)
+            In the order of `labels`.
+
+        Raises
+        ------
+        MeznetError
+            As `search` does.
+
+        Examples
+        --------
+        >>> index = PrototypeIndex()
+        >>> index.add("up", [[0, 1]])
+        >>> index.add("right", [[1, 0]])
+        >>> index.all_scores([[3, 0]]).tolist()
+        [[0.0, 1.0]]
+        """
+        matches = self.search(features, k=len(self))
+        scores = np.empty(matches.scores.shape)
+        np.put_along_axis(scores, matches.classes, matches.scores, axis=1)
+        return scores
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Turn scores into probabilities: softmax of `scale` times the scores.
+
+        Parameters
+        ----------
+        features : ndarray of float, shape (queries, d)
+
+        Returns
+        -------
+        ndarray of float32, shape (queries, classes)
+
+        Examples
+        --------
+        >>> index = PrototypeIndex()
+        >>> index.add("up", [[0, 1]])
+        >>> index.add("right", [[1, 0]])
+        >>> index.probabilities([[1, 1]]).tolist()
+        [[0.5, 0.5]]
+        """
+        from scipy.special import softmax
+
+        return softmax(self.scale * self.all_scores(features), axis=1).astype(np.float32)
+
+    def fit_threshold(self, features: np.ndarray, keep: float = 0.95) -> float:
+        """Set the threshold that a share of pictures of known classes reaches.
+
+        Parameters
+        ----------
+        features : ndarray of float, shape (images, d)
+            Of images of its classes that it has not learned from.
+        keep : float
+            Share of them that must not be rejected, above 0 and at most 1.
+
+        Returns
+        -------
+        float
+            The threshold: so many of these images score it or more.
+
+        Raises
+        ------
+        MeznetError
+            If `keep` is out of bounds, or there are no images.
+
+        Examples
+        --------
+        >>> index = PrototypeIndex()
+        >>> index.add("up", [[0, 1]])
+        >>> round(index.fit_threshold([[0, 1], [1, 1], [1, 0]], keep=0.6), 3)
+        0.707
+        >>> index.search([[1, 0.5]]).known.tolist()
+        [False]
+        """
+        if not 0 < keep <= 1 or not len(features):
+            raise MeznetError(
+                f"keep is {keep} and there are {len(features)} images; keep must lie above 0 and "
+                "at most at 1, with one image or more."
+            )
+        first = np.sort(self.search(features).scores[:, 0])
+        count = int(np.ceil(keep * len(first) - 1e-9))  # 0.9 of 200 are 180, however it rounds
+        self.threshold = float(first[-count])
+        return self.threshold
+
+    def fit_scale(self, features: np.ndarray, truth: Sequence[int] | np.ndarray) -> float:
+        """Set the scale that makes the log loss of the probabilities smallest.
+
+        Parameters
+        ----------
+        features : ndarray of float, shape (images, d)
+            Of images that it has not learned from.
+        truth : array of int, shape (images,)
+            Positions in `labels`.
+
+        Returns
+        -------
+        float
+            From 0.01 to 10,000.
+
+        Examples
+        --------
+        >>> index = PrototypeIndex()
+        >>> index.add("up", [[0, 1]])
+        >>> index.add("right", [[1, 0]])
+        >>> index.fit_scale([[0, 1], [1, 0], [1, 2]], [0, 1, 1]) < 2
+        True
+        """
+        from scipy.optimize import minimize_scalar
+        from scipy.special import logsumexp
+
+        scores, truth = self.all_scores(features), np.asarray(truth)
+        right = scores[np.arange(len(truth)), truth]
+
+        def loss(power: float) -> float:
+            scale = np.exp(power)
+            return float((logsumexp(scale * scores, axis=1) - scale * right).mean())
+
+        best = minimize_scalar(loss, bounds=(np.log(0.01), np.log(_SHARPEST)), method="bounded")
+        self.scale = float(np.exp(best.x))
+        return self.scale
 
     def norms(self) -> np.ndarray:
         """Return the length of each prototype, float64, shape (prototypes,)."""
@@ -417,199 +580,11 @@ class PrototypeIndex:
         self.labels, self.vectors, self._norms = labels, vectors, norms
         self.owners, self.counts = owners, counts
 
-    def _summarize(self, features: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _summarize(self, features: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         return summarize(features, self.kind, self.count, metric=self.metric, seed=seed)
 
     def _checked(self, features: np.ndarray, what: str) -> np.ndarray:
         return check_features(features, what, self.vectors.shape[1] if len(self) else None)
-
-
-HELD_OUT = 5  # every so-manieth image of a class is held out to calibrate an index
-_SHARPEST = 1e4  # of a scale
-
-
-def all_scores(index: PrototypeIndex, features: np.ndarray) -> np.ndarray:
-    """Compare each query with each class.
-
-    Parameters
-    ----------
-    index : PrototypeIndex
-    features : ndarray of float, shape (queries, d)
-
-    Returns
-    -------
-    ndarray of float64, shape (queries, classes)
-        In the order of ``index.labels``.
-
-    Raises
-    ------
-    MeznetError
-        As `PrototypeIndex.search` does.
-
-    Examples
-    --------
-    >>> index = PrototypeIndex()
-    >>> index.add("up", [[0, 1]])
-    >>> index.add("right", [[1, 0]])
-    >>> all_scores(index, [[3, 0]]).tolist()
-    [[0.0, 1.0]]
-    """
-    found = index.search(features, k=len(index))
-    scores = np.empty(found.scores.shape)
-    np.put_along_axis(scores, found.classes, found.scores, axis=1)
-    return scores
-
-
-def probabilities(index: PrototypeIndex, features: np.ndarray) -> np.ndarray:
-    """Turn scores into probabilities: softmax of ``index.scale`` times the scores.
-
-    Parameters
-    ----------
-    index : PrototypeIndex
-    features : ndarray of float, shape (queries, d)
-
-    Returns
-    -------
-    ndarray of float32, shape (queries, classes)
-
-    Examples
-    --------
-    >>> index = PrototypeIndex()
-    >>> index.add("up", [[0, 1]])
-    >>> index.add("right", [[1, 0]])
-    >>> probabilities(index, [[1, 1]]).tolist()
-    [[0.5, 0.5]]
-    """
-    from scipy.special import softmax
-
-    return softmax(index.scale * all_scores(index, features), axis=1).astype(np.float32)
-
-
-def fit_threshold(index: PrototypeIndex, features: np.ndarray, keep: float = 0.95) -> float:
-    """Set the threshold that a share of pictures of known classes reaches.
-
-    Parameters
-    ----------
-    index : PrototypeIndex
-        Its `threshold` is set.
-    features : ndarray of float, shape (images, d)
-        Of images of its classes that it has not learned from.
-    keep : float
-        Share of them that must not be rejected, above 0 and at most 1.
-
-    Returns
-    -------
-    float
-        The threshold: so many of these images score it or more.
-
-    Raises
-    ------
-    MeznetError
-        If `keep` is out of bounds, or there are no images.
-
-    Examples
-    --------
-    >>> index = PrototypeIndex()
-    >>> index.add("up", [[0, 1]])
-    >>> round(fit_threshold(index, [[0, 1], [1, 1], [1, 0]], keep=0.6), 3)
-    0.707
-    >>> index.search([[1, 0.5]]).known.tolist()
-    [False]
-    """
-    if not 0 < keep <= 1 or not len(features):
-        raise MeznetError(
-            f"keep is {keep} and there are {len(features)} images; keep must lie above 0 and at "
-            "most at 1, with one image or more."
-        )
-    first = np.sort(index.search(features).scores[:, 0])
-    kept = int(np.ceil(keep * len(first) - 1e-9))  # 0.9 of 200 are 180, whatever the rounding
-    index.threshold = float(first[-kept])
-    return index.threshold
-
-
-def fit_scale(
-    index: PrototypeIndex, features: np.ndarray, truth: Sequence[int] | np.ndarray
-) -> float:
-    """Set the scale that makes the log loss of the probabilities smallest.
-
-    Parameters
-    ----------
-    index : PrototypeIndex
-        Its `scale` is set.
-    features : ndarray of float, shape (images, d)
-        Of images that it has not learned from.
-    truth : array of int, shape (images,)
-        Positions in ``index.labels``.
-
-    Returns
-    -------
-    float
-        From 0.01 to 10,000.
-
-    Examples
-    --------
-    >>> index = PrototypeIndex()
-    >>> index.add("up", [[0, 1]])
-    >>> index.add("right", [[1, 0]])
-    >>> fit_scale(index, [[0, 1], [1, 0], [1, 2]], [0, 1, 1]) < 2
-    True
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    scores, truth = all_scores(index, features), np.asarray(truth)
-    right = scores[np.arange(len(truth)), truth]
-
-    def loss(power: float) -> float:
-        scale = np.exp(power)
-        return float((logsumexp(scale * scores, axis=1) - scale * right).mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(_SHARPEST)), method="bounded")
-    index.scale = float(np.exp(found.x))
-    return index.scale
-
-
-def fit_calibrated(
-    features: np.ndarray,
-    truth: Sequence[int] | np.ndarray,
-    labels: LabelSpace,
-    **options: str | int,
-) -> PrototypeIndex:
-    """Make an index whose scale and threshold are fitted, without images beyond those given.
-
-    Prototypes of four fifths of each class's images set both on the others; then all of them make
-    the prototypes.
-
-    Parameters
-    ----------
-    features, truth, labels, **options
-        Those of `PrototypeIndex.fit`.
-
-    Returns
-    -------
-    PrototypeIndex
-        Not calibrated if no class has five images.
-
-    Raises
-    ------
-    MeznetError
-        As `PrototypeIndex.fit` does.
-
-    Examples
-    --------
-    >>> pets = LabelSpace("pets", ["cat", "dog"], ["cat", "dog"])
-    >>> features = np.eye(2).repeat(5, 0) + np.arange(10)[:, None] / 10
-    >>> round(fit_calibrated(features, [0] * 5 + [1] * 5, pets).threshold, 3)
-    0.989
-    """
-    features, truth = np.asarray(features), np.asarray(truth)
-    index = PrototypeIndex.fit(features, truth, labels, **options)
-    judged = held_out(truth)
-    if judged.any():
-        part = PrototypeIndex.fit(features[~judged], truth[~judged], labels, **options)
-        index.scale = fit_scale(part, features[judged], truth[judged])
-        index.threshold = fit_threshold(part, features[judged])
-    return index
 
 
 def held_out(truth: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -1,18 +1,15 @@
 """An index of prototypes as a labeler: a network looks, the nearest prototypes answer."""
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import NetworkLabeler, nets
-from meznet_helpers.prototypes.index import PrototypeIndex, probabilities
+from meznet_helpers.labelers import Labeler, NetworkLabeler, nets
+from meznet_helpers.prototypes.index import PrototypeIndex
 from meznet_helpers.prototypes.storage import load
 
-KIND = "prototypes/"
 TAG = "@tiny"
 
 
@@ -68,7 +65,7 @@ def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
     return net
 
 
-class PrototypeLabeler(NetworkLabeler):
+class PrototypeLabeler(Labeler):
     """Labels by the nearest prototypes of an index.
 
     Probabilities are ``softmax(scale * score)`` over all classes of the index. They sum to one
@@ -79,8 +76,6 @@ class PrototypeLabeler(NetworkLabeler):
     ----------
     file : str or Path
         An index, or ``"animals@tiny"`` or ``"photographs@tiny"``, the repository's own.
-    name : str, optional
-        How predictions call it; ``prototypes/FILE`` by default.
 
     Attributes
     ----------
@@ -96,47 +91,29 @@ class PrototypeLabeler(NetworkLabeler):
     Examples
     --------
     >>> net = PrototypeLabeler("animals@tiny")
-    >>> net.name, net.framework, len(net.labels), net.net.name
-    ('prototypes/animals@tiny', 'torch', 90, 'timm/regnetx_002@tiny')
+    >>> net.name, len(net.labels), net.net.name
+    ('prototypes/animals@tiny', 90, 'timm/regnetx_002@tiny')
     """
 
-    def __init__(self, file: str | Path, *, name: str | None = None) -> None:
+    def __init__(self, file: str | Path) -> None:
         """Read the index; the network is not loaded yet."""
-        self.file = str(file)
         self.index = load(find(file))
-        self.name = name or f"{KIND}{file}"
+        self.name = f"prototypes/{file}"
         if not len(self.index):
             raise MeznetError(f"{file} has no class yet; meznet index add adds one.")
         self.net = network(self.index, file)
-        self.framework, self.labels = self.net.framework, self.index.labels
+        self.labels = self.index.labels
 
-    def recipe(self) -> dict[str, Any]:
-        """Return the arguments; see `Labeler.recipe`."""
-        return {"file": self.file, "name": self.name}
-
-    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+    def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
         if not images:
             return np.zeros((0, len(self.labels)), np.float32)
-        return probabilities(self.index, self.net.features(images))
-
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the network's own; see `NetworkLabeler.preparation`."""
-        return self.net.preparation()
+        return self.index.probabilities(self.net.features(images))
 
     def seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the network sees; see `NetworkLabeler.seen`."""
         return self.net.seen(images)
 
-    def encoder(self, half: bool) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the network's own; see `NetworkLabeler.encoder`."""
-        return self.net.encoder(half)
-
-    def tensors(self) -> Iterable[np.ndarray]:
-        """Yield the network's weights; see `NetworkLabeler.tensors`."""
-        return self.net.tensors()
-
     def release(self) -> None:
-        """Free the network, too; see `Labeler.release`."""
+        """Free the network; see `Labeler.release`."""
         self.net.release()
-        super().release()

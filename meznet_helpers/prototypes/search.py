@@ -42,7 +42,7 @@ class Matches:
 
     def names(self) -> list[list[str]]:
         """Return the names of the classes found, the nearest first."""
-        return [[self.labels.names[at] for at in row] for row in self.classes]
+        return [[self.labels.names[label] for label in row] for row in self.classes]
 
 
 def nearest(
@@ -88,19 +88,18 @@ def nearest(
     ([[0, 2]], [[1.0, 0.707]])
     """
     norms = lengths(vectors) if norms is None else norms
-    found = [np.empty((0, k), np.int64)], [np.empty((0, k))]
-    for start in range(0, len(queries), rows):
-        some = np.ascontiguousarray(queries[start : start + rows], np.float32)
+    classes, scores = [np.empty((0, k), np.int64)], [np.empty((0, k))]
+    for row in _slices(len(queries), rows):
+        some = np.ascontiguousarray(queries[row], np.float32)
         parts = [
-            _block(some, vectors[at : at + columns], norms[at : at + columns],
-                   owners[at : at + columns], k, metric)
-            for at in range(0, len(vectors), columns)
+            _block(some, vectors[part], norms[part], owners[part], k, metric)
+            for part in _slices(len(vectors), columns)
         ]  # fmt: skip
-        query, owner, score = (np.concatenate(each) for each in zip(*parts, strict=True))
+        query, owner, score = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         _, owner, score = _best(query, owner, score, k)
-        found[0].append(owner.reshape(-1, k))
-        found[1].append(score.reshape(-1, k))
-    return np.concatenate(found[0]), np.concatenate(found[1])
+        classes.append(owner.reshape(-1, k))
+        scores.append(score.reshape(-1, k))
+    return np.concatenate(classes), np.concatenate(scores)
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:
@@ -119,11 +118,13 @@ def lengths(vectors: np.ndarray) -> np.ndarray:
     >>> lengths(np.array([[3, 4]], np.float32)).tolist()
     [5.0]
     """
-    parts = [
-        _pairwise(some, some)
-        for some in (vectors[at : at + COLUMNS] for at in range(0, len(vectors), COLUMNS))
-    ]
+    parts = [_pairwise(vectors[part], vectors[part]) for part in _slices(len(vectors), COLUMNS)]
     return np.sqrt(np.concatenate(parts)) if parts else np.zeros(0)
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    """Divide a length into slices of one size; the last may be shorter."""
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def _block(
@@ -143,8 +144,7 @@ def _block(
     worst = np.partition(by_class, -k, axis=1)[:, -k]
     query, column = np.nonzero(near >= (worst - 2 * error)[:, None])
     score = np.empty(len(query))
-    for at in range(0, len(query), _PAIRS):
-        part = slice(at, at + _PAIRS)
+    for part in _slices(len(query), _PAIRS):
         a, b = queries[query[part]], np.asarray(vectors[column[part]])
         if metric == "l2":
             gap = a.astype(np.float64) - b
@@ -197,8 +197,8 @@ def _best(
     once = np.sort(np.unique(pair, return_index=True)[1])
     query, owner, score = query[once], owner[once], score[once]
     start = np.searchsorted(query, query)
-    kept = np.arange(len(query)) - start < k
-    return query[kept], owner[kept], score[kept]
+    best = np.arange(len(query)) - start < k
+    return query[best], owner[best], score[best]
 
 
 def check_metric(metric: str) -> str:

@@ -10,7 +10,6 @@ in it, whose first column is called ``target`` and whose other columns are 0, 1,
 
 import contextlib
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.files import aside
 from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.prototypes.index import PrototypeIndex
 
@@ -34,7 +34,6 @@ def save(index: PrototypeIndex, file: str | Path) -> Path:
     ----------
     index : PrototypeIndex
     file : str or Path
-        Its folder must be there.
 
     Returns
     -------
@@ -55,30 +54,21 @@ def save(index: PrototypeIndex, file: str | Path) -> Path:
     ...     load(save(index, Path(folder, "pets.safetensors")))
     PrototypeIndex('pets', 1 class, 1 prototype of 2 numbers)
     """
-    from safetensors.numpy import save as to_bytes
+    from safetensors.numpy import save_file
 
     file = Path(file)
-    about = {name: getattr(index, name) for name in FIELDS}
-    about["threshold"] = None if np.isneginf(index.threshold) else index.threshold
+    own = {name: getattr(index, name) for name in FIELDS}
+    own["threshold"] = None if np.isneginf(index.threshold) else index.threshold
     labels = {name: getattr(index.labels, name) for name in ("name", "ids", "names")}
-    text = json.dumps({"kind of file": KIND, "labels": labels} | about, ensure_ascii=False)
+    text = json.dumps({"kind of file": KIND, "labels": labels} | own, ensure_ascii=False)
     tensors = {
         "vectors": np.ascontiguousarray(index.vectors),
         "owners": index.owners,
         "counts": index.counts,
         "norms": index.norms(),
     }
-    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as out:
-            out.write(to_bytes(tensors, {"meznet": text}))
-            out.flush()
-            os.fsync(out.fileno())
-        aside.replace(file)
-    except OSError as error:
-        raise MeznetError(f"{file} can't be written ({error.strerror}).") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(file) as part:
+        save_file(tensors, part, {"meznet": text})
     return file
 
 
@@ -115,16 +105,18 @@ it.
         raise MeznetError(f"{file} is not there; meznet index build makes it.")
     try:
         with safe_open(file, "np") as stored:
-            about = json.loads((stored.metadata() or {}).get("meznet", "{}"))
-            if about.get("kind of file") != KIND:
+            metadata = json.loads((stored.metadata() or {}).get("meznet", "{}"))
+            if metadata.get("kind of file") != KIND:
                 raise MeznetError(f"{file} holds tensors, but no index of prototypes.")
             names = ("owners", "counts", "norms")
             owners, counts, norms = (stored.get_tensor(name) for name in names)
             shape = stored.get_slice("vectors").get_shape()
             vectors = _map(file, shape) if mapped else stored.get_tensor("vectors")
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise MeznetError(f"{file} is cut off, or no index of prototypes: {error}.") from error
-    return _made(file, about, vectors, owners, counts, norms)
+        raise MeznetError(
+            f"{file} is cut off, or no index of prototypes: {reason(error)}."
+        ) from error
+    return _made(file, metadata, vectors, owners, counts, norms)
 
 
 @contextlib.contextmanager
@@ -182,7 +174,7 @@ def _map(file: Path, shape: list[int]) -> np.ndarray:
 
 def _made(
     file: Path,
-    about: dict[str, Any],
+    metadata: dict[str, Any],
     vectors: np.ndarray,
     owners: np.ndarray,
     counts: np.ndarray,
@@ -190,12 +182,12 @@ def _made(
 ) -> PrototypeIndex:
     """Make an index of what a file holds."""
     try:
-        labels = LabelSpace(**about["labels"])
-        own = {name: about[name] for name in ("metric", "kind", "count", "backbone", "digest")}
+        labels = LabelSpace(**metadata["labels"])
+        own = {name: metadata[name] for name in ("metric", "kind", "count", "backbone", "digest")}
         index = PrototypeIndex(**own, name=labels.name)
-        index.scale = float(about["scale"])
-        if about["threshold"] is not None:
-            index.threshold = float(about["threshold"])
+        index.scale = float(metadata["scale"])
+        if metadata["threshold"] is not None:
+            index.threshold = float(metadata["threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise MeznetError(f"{file} is no index of prototypes: it lacks {error}.") from error
     sizes = {len(vectors), len(owners), len(counts), len(norms)}
@@ -244,14 +236,8 @@ def write_csv(index: PrototypeIndex, file: str | Path) -> Path:
     table = pd.DataFrame(np.asarray(index.vectors))
     table.insert(0, "target", np.array(index.labels.names, object)[index.owners])
     packing = {"method": "zip", "archive_name": f"{file.stem}.csv"}
-    aside = file.with_name(f".{file.name}.part")
-    try:
-        table.to_csv(aside, index=False, encoding="utf-8", compression=packing)
-        aside.replace(file)
-    except OSError as error:
-        raise MeznetError(f"{file} can't be written ({error.strerror}).") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(file) as part:
+        table.to_csv(part, index=False, encoding="utf-8", compression=packing)
     return file
 
 
@@ -297,7 +283,9 @@ def read_csv(file: str | Path, **options: str) -> PrototypeIndex:
     except OSError as error:
         raise MeznetError(f"{file} is not there, or can't be read.") from error
     except (zipfile.BadZipFile, ValueError, RuntimeError, pd.errors.ParserError) as error:
-        raise MeznetError(f"{file} is no zip file with one CSV file in it: {error}.") from error
+        raise MeznetError(
+            f"{file} is no zip file with one CSV file in it: {reason(error)}."
+        ) from error
     width = len(table.columns) - 1
     if list(table.columns) != ["target", *map(str, range(width))] or not width:
         raise MeznetError(
@@ -306,7 +294,7 @@ def read_csv(file: str | Path, **options: str) -> PrototypeIndex:
     try:
         vectors = table.drop(columns="target").to_numpy(np.float32)
     except ValueError as error:
-        raise MeznetError(f"{file} holds what is no number: {error}.") from error
+        raise MeznetError(f"{file} holds what is no number: {reason(error)}.") from error
     labels = from_names(list(dict.fromkeys(table["target"])))
     most = int(table["target"].value_counts().max())
     kind = "mean" if most == 1 else "k-means"

@@ -12,6 +12,7 @@ from meznet_helpers.prototypes.search import check_metric, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+K = 10  # of the nearest classes are looked at
 BEYOND = 1_000_000  # the rank of a label that is not among the nearest
 
 
@@ -24,7 +25,6 @@ def judge(
     kind: str = "mean",
     count: int = 1,
     seed: int = 0,
-    k: int = 10,
 ) -> "pd.DataFrame":
     """Make prototypes of a part of the images and judge the rest, for each partition.
 
@@ -40,13 +40,11 @@ def judge(
         -1 leaves it out of that run.
     metric, kind, count, seed
         Those of `meznet_helpers.prototypes.PrototypeIndex`.
-    k : int
-        How many of the nearest classes are looked at.
 
     Returns
     -------
     DataFrame
-        Judgments; see `meznet_helpers.measure.repeats`. Ranks after the k-th are `BEYOND`.
+        Judgments; see `meznet_helpers.measure.repeats`. Ranks after the tenth are `BEYOND`.
 
     Raises
     ------
@@ -84,7 +82,7 @@ def judge(
             vectors, owners = _several(features, learned, metric, kind, count, seed)
         image = np.flatnonzero(weight == 0)
         classes, _ = nearest(
-            features[image], vectors, owners, k=min(k, len(members)), metric=check_metric(metric)
+            features[image], vectors, owners, k=min(K, len(members)), metric=check_metric(metric)
         )
         right = classes == truth[image, None]
         rank = np.where(right.any(axis=1), 1 + right.argmax(axis=1), BEYOND)
@@ -99,8 +97,8 @@ def _several(
     """Choose prototypes of each class one by one."""
     if learned.max() > 1:
         raise MeznetError(f'an image that is drawn twice has a mean only; kind is "{kind}".')
-    found = [
+    vectors = [
         summarize(features[own > 0], kind, count, metric=metric, seed=seed)[0] for own in learned
     ]
-    owners = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    return np.concatenate(found), owners
+    owners = np.repeat(np.arange(len(vectors)), list(map(len, vectors)))
+    return np.concatenate(vectors), owners

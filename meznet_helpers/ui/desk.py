@@ -12,9 +12,9 @@ from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
 from meznet_helpers.labelers import Labeler, registry
-from meznet_helpers.llm import captioner
+from meznet_helpers.llm import CaptionLabeler
 from meznet_helpers.names import labeler
-from meznet_helpers.words import PHOTO, clip
+from meznet_helpers.words import PHOTO, ZeroShotLabeler
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
@@ -39,7 +39,7 @@ def nets() -> list[str]:
     """
     published = profile.active() == "full"
     names = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*names, f"clip/zero-shot@{clip.default()}", f"llm/captioner@{captioner.default()}"]
+    return [*names, ZeroShotLabeler().name, CaptionLabeler().name]
 
 
 def choose(
@@ -83,7 +83,6 @@ def choose(
     ('cat', 'dog')
     """
     from meznet_helpers.ensembles import EnsembleLabeler
-    from meznet_helpers.words import ZeroShotLabeler
 
     if kind == WORDS:
         names = [word.strip() for word in words.split(",") if word.strip()]
@@ -131,7 +130,7 @@ def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:
     list of (ndarray of uint8, shape (size, size, 3); str)
     """
     members = getattr(net, "members", [net])
-    found = [(member.call("seen", [image])[0], member.name) for member in members]
+    found = [(member.seen([image])[0], member.name) for member in members]
     return [(seen, f"{name}, {seen.shape[1]} x {seen.shape[0]} pixels") for seen, name in found]
 
 

@@ -2,18 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import pretrained, sha256
-from meznet_helpers.labelers.torch import TorchLabeler
-from meznet_helpers.labels import LabelSpace, from_names, imagenet, tiny_imagenet
+from meznet_helpers.labels import LabelSpace
 from meznet_helpers.words import tuned
 from meznet_helpers.words.prompts import PHOTO, prompts
 
@@ -30,56 +25,13 @@ PARTS = ("text_config", "vision_config")
 TEXTS = 256  # that are read at a time
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A CLIP in evaluation mode, and what must not be separated from it.
-
-    Attributes
-    ----------
-    name : str
-        As it was asked for.
-    model : transformers.CLIPModel
-    tokenizer, processor : of transformers
-        What prepares texts and images for this model.
-    """
-
-    name: str
-    model: Any
-    tokenizer: Any
-    processor: Any
+class Checkpoint(pretrained.Checkpoint):
+    """A CLIP (``transformers.CLIPModel``) in evaluation mode."""
 
     @property
     def size(self) -> int:
         """Side of the images that the model takes, pixels."""
         return self.model.config.vision_config.image_size
-
-    def crop(self, image: np.ndarray) -> np.ndarray:
-        """Bring an image to what the model sees of it.
-
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-
-        Returns
-        -------
-        ndarray, shape (size, size, 3), uint8
-            The short side is brought to `size`, and the middle is cut out.
-        """
-        found = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
-        return found["pixel_values"][0].transpose(1, 2, 0).astype(np.uint8)
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Turn an image into the model's input.
-
-        Parameters
-        ----------
-        image : ndarray, shape (height, width, 3), uint8
-
-        Returns
-        -------
-        ndarray, shape (3, size, size), float32
-        """
-        return self.processor(image, return_tensors="np")["pixel_values"][0].astype(np.float32)
 
     def read(self, texts: Sequence[str]) -> Any:
         """Embed texts.
@@ -101,7 +53,7 @@ class Checkpoint:
         import torch
         from torch.nn import functional
 
-        limit, found = self.model.config.text_config.max_position_embeddings, []
+        limit, vectors = self.model.config.text_config.max_position_embeddings, []
         for start in range(0, len(texts), TEXTS):
             batch = self.tokenizer(list(texts[start : start + TEXTS]), padding=True)
             for text, tokens in zip(texts[start:], batch["attention_mask"], strict=False):
@@ -111,8 +63,8 @@ class Checkpoint:
                     )
             batch = batch.convert_to_tensors("pt").to(self.model.device)
             with torch.inference_mode():
-                found.append(self.model.get_text_features(**batch).pooler_output)
-        return functional.normalize(torch.cat(found)).clone()
+                vectors.append(self.model.get_text_features(**batch).pooler_output)
+        return functional.normalize(torch.cat(vectors)).clone()
 
 
 @functools.lru_cache(maxsize=1)
@@ -137,22 +89,9 @@ def load(name: str) -> Checkpoint:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    source = find(name)
-    with pretrained.quiet(), pretrained.told(name):
+    with pretrained.loading(name, CHECKPOINTS, "CLIP checkpoint") as source:
         check(name, CLIPConfig.get_config_dict(source, **pretrained.where(source))[0])
-        model = pretrained.weights(CLIPModel, source, name)
-        return Checkpoint(name, model, *pretrained.preparation(source))
-
-
-def default() -> str:
-    """Return the short name of the checkpoint that the profile chooses.
-
-    Examples
-    --------
-    >>> default()
-    'tiny'
-    """
-    return "tiny" if profile.active() == "tiny" else "openai"
+        return Checkpoint.of(CLIPModel, source, name)
 
 
 def find(name: str) -> Path | str:
@@ -211,163 +150,12 @@ trained with quick_gelu, but its config.json says gelu; under that it labels wro
                 )
 
 
-class ClipLabeler(TorchLabeler):
-    """What zero-shot and tuned labelers share: a checkpoint of CLIP looks at the image.
-
-    Attributes
-    ----------
-    source : str
-        The checkpoint, as `meznet_helpers.words.clip.load` takes it.
-    """
-
-    source: str
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The loaded checkpoint."""
-        return load(self.source)
-
-    def preparation(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return what the checkpoint's own processor does to an image."""
-        return self.checkpoint.prepare
-
-    def seen(self, images: list[np.ndarray]) -> np.ndarray:
-        """Return what the processor cuts out; see `NetworkLabeler.seen`."""
-        return np.stack([self.checkpoint.crop(image) for image in images])
-
-    def pooled(self, batch: Any) -> Any:
-        """Return embeddings of length 1, those that texts are compared with."""
-        return self.model.features(batch)
-
-    def release(self) -> None:
-        """Free the checkpoint, too; see `Labeler.release`."""
-        super().release()
-        load.cache_clear()
-
-
-class ZeroShotLabeler(ClipLabeler):
-    """CLIP with a classifier made of words (Radford et al. 2021, arXiv:2103.00020).
-
-    Each label is put into each template. The embeddings of a label's prompts are averaged, and
-    the cosine of that mean with the image's embedding, times the scale that CLIP has learned, is
-    the label's logit. Texts are embedded once.
-
-    Parameters
-    ----------
-    source : str, optional
-        ``"tiny"``, ``"openai"``, a name of the hub or a folder; by default the profile chooses
-        between the first two.
-    labels : LabelSpace or sequence of str, optional
-        Two names or more; by default Tiny-ImageNet's 200 for ``"tiny"``, and ImageNet's 1,000.
-    templates : sequence of str
-        As `meznet_helpers.words.prompts.prompts` takes them.
-    name : str, optional
-        How predictions call it; ``clip/zero-shot@SOURCE`` by default.
-
-    Raises
-    ------
-    MeznetError
-        If there are fewer than two labels, two of them are the same, or a template has no place
-        for the label.
-
-    Examples
-    --------
-    >>> net = ZeroShotLabeler("tiny", ["dog", "school bus"])
-    >>> net.name, net.labels.ids, net.prompts[1]
-    ('clip/zero-shot@tiny', ('dog', 'school-bus'), ['a photo of a school bus'])
-    """
-
-    def __init__(
-        self,
-        source: str | None = None,
-        labels: LabelSpace | Sequence[str] | None = None,
-        *,
-        templates: Sequence[str] = PHOTO,
-        name: str | None = None,
-    ) -> None:
-        """Write the prompts; nothing is loaded yet."""
-        self.source = source or default()
-        if labels is None:
-            labels = tiny_imagenet() if self.source == "tiny" else imagenet()
-        self.labels = labels if isinstance(labels, LabelSpace) else from_names(labels)
-        if len(self.labels) < 2:
-            raise MeznetError(
-                f'"{self.labels.names[0]}" alone leaves CLIP no choice; give it two labels or more.'
-            )
-        self.templates = list(templates)
-        self.prompts = prompts(self.labels.names, templates)
-        self.name = name or f"clip/zero-shot@{self.source}"
-
-    def recipe(self) -> dict[str, Any]:
-        """Return the arguments; see `Labeler.recipe`."""
-        labels = dataclasses.asdict(self.labels)
-        about = {"templates": self.templates, "name": self.name}
-        return {"source": self.source, "labels": labels} | about
-
-    @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> "ZeroShotLabeler":
-        """Make a labeler of such arguments."""
-        return cls(**recipe | {"labels": LabelSpace(**recipe["labels"])})
-
-    def build(self) -> Any:
-        """Embed the prompts and make the classifier of them."""
-        found = self.checkpoint
-        weight = text_classifier(found, self.prompts)
-        return classifier(found.model, weight)
-
-
-class TunedLabeler(ClipLabeler):
-    """CLIP with a classifier that was learned from pictures, and a tower that perhaps was, too.
-
-    Parameters
-    ----------
-    folder : str or Path
-        As `meznet_helpers.words.tuned.write` leaves it; of this repository ``"tiny"``, which
-        tells drawn animals from other things, and ``"tiny-photographs"``, which knows the 200
-        classes of Tiny-ImageNet.
-    name : str, optional
-        How predictions call it; ``clip/tuned@FOLDER`` by default.
-
-    Raises
-    ------
-    MeznetError
-        If the folder holds no tuned CLIP.
-
-    Examples
-    --------
-    >>> TunedLabeler("tiny").labels.ids
-    ('animal', 'not-animal')
-    """
-
-    def __init__(self, folder: str | Path = "tiny", *, name: str | None = None) -> None:
-        """Read what the folder says of itself; no weights are loaded yet."""
-        self.folder = tuned.find(folder)
-        self.about = tuned.read(self.folder)
-        self.labels = LabelSpace(**self.about["labels"])
-        self.source = str(self.folder) if tuned.whole(self.folder) else self.about["base"]
-        self.name = name or f"clip/tuned@{folder if folder in tuned.BUNDLED else self.folder.name}"
-
-    def recipe(self) -> dict[str, Any]:
-        """Return the arguments; see `Labeler.recipe`."""
-        return {"folder": str(self.folder), "name": self.name}
-
-    def build(self) -> Any:
-        """Load the tower and the classifier."""
-        found = self.checkpoint
-        if self.source == self.about["base"] and digest(found.model) != self.about["digest"]:
-            raise MeznetError(
-                f"{self.folder} was tuned on other weights than {self.source} has now; tune anew."
-            )
-        weight, bias = tuned.head(self.folder, len(self.labels), width(found.model))
-        return classifier(found.model, weight, bias)
-
-
-def text_classifier(found: Checkpoint, texts: Sequence[Sequence[str]]) -> Any:
+def text_classifier(checkpoint: Checkpoint, texts: Sequence[Sequence[str]]) -> Any:
     """Make the weights of a classifier out of words.
 
     Parameters
     ----------
-    found : Checkpoint
+    checkpoint : Checkpoint
     texts : sequence of sequences of str
         The prompts of each label, equally many for each.
 
@@ -378,9 +166,9 @@ def text_classifier(found: Checkpoint, texts: Sequence[Sequence[str]]) -> Any:
     """
     from torch.nn import functional
 
-    read = found.read([text for each in texts for text in each])
-    means = functional.normalize(read.view(len(texts), -1, read.shape[1]).mean(1))
-    return means * found.model.logit_scale.exp()
+    vectors = checkpoint.read([text for prompts in texts for text in prompts])
+    means = functional.normalize(vectors.view(len(texts), -1, vectors.shape[1]).mean(1))
+    return means * checkpoint.model.logit_scale.exp()
 
 
 def classifier(clip: Any, weight: Any, bias: Any = None) -> Any:
@@ -424,11 +212,6 @@ def classifier(clip: Any, weight: Any, bias: Any = None) -> Any:
     return Classifier().eval()
 
 
-def width(clip: Any) -> int:
-    """Return the length of the embeddings of a CLIP."""
-    return clip.config.projection_dim
-
-
 def digest(clip: Any) -> str:
     """Return the sha256 of the weights that look at images, hexadecimal.
 
@@ -439,3 +222,112 @@ def digest(clip: Any) -> str:
     parts = (clip.vision_model.state_dict(), clip.visual_projection.state_dict())
     weights = (weight.float().cpu().numpy() for part in parts for weight in part.values())
     return sha256(weights).hexdigest()
+
+
+class ClipLabeler(pretrained.CheckpointLabeler):
+    """What zero-shot and tuned labelers share: a checkpoint of CLIP looks at the image."""
+
+    load = staticmethod(load)
+
+    def _pooled(self, batch: Any) -> Any:
+        """Return embeddings of length 1, those that texts are compared with."""
+        return self.model.features(batch)
+
+
+class ZeroShotLabeler(ClipLabeler):
+    """CLIP with a classifier made of words (Radford et al. 2021, arXiv:2103.00020).
+
+    Each label is put into each template. The embeddings of a label's prompts are averaged, and
+    the cosine of that mean with the image's embedding, times the scale that CLIP has learned, is
+    the label's logit. Texts are embedded once.
+
+    Parameters
+    ----------
+    source : str, optional
+        ``"tiny"``, ``"openai"``, a name of the hub or a folder; by default the profile chooses
+        between the first two.
+    labels : LabelSpace or sequence of str, optional
+        Two names or more; by default Tiny-ImageNet's 200 for ``"tiny"``, and ImageNet's 1,000.
+    templates : sequence of str
+        As `meznet_helpers.words.prompts.prompts` takes them.
+
+    Raises
+    ------
+    MeznetError
+        If there are fewer than two labels, two of them are the same, or a template has no place
+        for the label.
+
+    Examples
+    --------
+    >>> net = ZeroShotLabeler("tiny", ["dog", "school bus"])
+    >>> net.name, net.labels.ids, net.prompts[1]
+    ('clip/zero-shot@tiny', ('dog', 'school-bus'), ['a photo of a school bus'])
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        labels: LabelSpace | Sequence[str] | None = None,
+        *,
+        templates: Sequence[str] = PHOTO,
+    ) -> None:
+        """Write the prompts; nothing is loaded yet."""
+        self.source = source or pretrained.default(CHECKPOINTS)
+        self.labels = pretrained.labels_for(self.source, labels)
+        self.templates = list(templates)
+        self.prompts = prompts(self.labels.names, templates)
+        self.name = f"clip/zero-shot@{self.source}"
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the arguments; see `Labeler.recipe`."""
+        labels = dataclasses.asdict(self.labels)
+        return {"source": self.source, "labels": labels, "templates": self.templates}
+
+    def _build(self) -> Any:
+        """Embed the prompts and make the classifier of them."""
+        weight = text_classifier(self.checkpoint, self.prompts)
+        return classifier(self.checkpoint.model, weight)
+
+
+class TunedLabeler(ClipLabeler):
+    """CLIP with a classifier that was learned from pictures, and a tower that perhaps was, too.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As `meznet_helpers.words.tuned.write` leaves it; of this repository ``"tiny"``, which
+        tells drawn animals from other things, and ``"tiny-photographs"``, which knows the 200
+        classes of Tiny-ImageNet.
+
+    Raises
+    ------
+    MeznetError
+        If the folder holds no tuned CLIP.
+
+    Examples
+    --------
+    >>> TunedLabeler("tiny").labels.ids
+    ('animal', 'not-animal')
+    """
+
+    def __init__(self, folder: str | Path = "tiny") -> None:
+        """Read what the folder says of itself; no weights are loaded yet."""
+        self.folder = tuned.find(folder)
+        self.metadata = tuned.read(self.folder)
+        self.labels = LabelSpace(**self.metadata["labels"])
+        self.source = str(self.folder) if tuned.whole(self.folder) else self.metadata["base"]
+        self.name = f"clip/tuned@{folder if folder in tuned.BUNDLED else self.folder.name}"
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the argument; see `Labeler.recipe`."""
+        return {"folder": str(self.folder)}
+
+    def _build(self) -> Any:
+        """Load the tower and the classifier."""
+        model = self.checkpoint.model
+        if self.source == self.metadata["base"] and digest(model) != self.metadata["digest"]:
+            raise MeznetError(
+                f"{self.folder} was tuned on other weights than {self.source} has now; tune anew."
+            )
+        weight, bias = tuned.head(self.folder, len(self.labels), model.config.projection_dim)
+        return classifier(model, weight, bias)

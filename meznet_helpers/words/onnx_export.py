@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.files import aside
 
 if TYPE_CHECKING:
     from meznet_helpers.words.clip import ClipLabeler
@@ -30,8 +31,8 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
         Zero-shot or tuned; words have become weights of the classifier.
     path : Path
         Its input is called ``pixels``: float32 (images, 3, size, size), as
-        ``net.preparation()`` makes them. Its output is ``logits``, float32 (images, labels). The
-        ids of the labels and the preparation are among its metadata.
+        ``net.checkpoint.prepare`` makes them. Its output is ``logits``, float32 (images, labels).
+        The ids of the labels and the preparation are among its metadata.
 
     Returns
     -------
@@ -50,14 +51,14 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
     import onnx
     import torch
 
-    aside = path.with_name(f"{path.name}.part")
-    example = torch.zeros(2, 3, net.checkpoint.size, net.checkpoint.size, device=_device(model))
-    try:
+    checkpoint = net.checkpoint
+    example = torch.zeros(2, 3, checkpoint.size, checkpoint.size, device=_device(model))
+    with aside(path) as part:
         with _quiet():
             torch.onnx.export(
                 model,
                 (example,),
-                str(aside),
+                str(part),
                 input_names=["pixels"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("images")},),
@@ -65,43 +66,34 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
                 dynamo=True,
                 verbose=False,
             )
-        whole = onnx.load(aside)
-        about = net.checkpoint.processor
+        whole = onnx.load(part)
         onnx.helper.set_model_props(
             whole,
             {
                 "labels": json.dumps(net.labels.ids),
-                "size": str(net.checkpoint.size),
-                "mean": json.dumps(list(about.image_mean)),
-                "deviation": json.dumps(list(about.image_std)),
+                "size": str(checkpoint.size),
+                "mean": json.dumps(list(checkpoint.processor.image_mean)),
+                "deviation": json.dumps(list(checkpoint.processor.image_std)),
             },
         )
-        onnx.save(whole, aside)
-        found = compare(net, aside)
-        if found["relative"] > TOLERANCE:
+        onnx.save(whole, part)
+        agreement = compare(net, part)
+        if agreement["relative"] > TOLERANCE:
             raise MeznetError(
                 f"{path} was not written: ONNX Runtime differs from torch by "
-                f"{found['relative']:.1e} of the largest logit."
+                f"{agreement['relative']:.1e} of the largest logit."
             )
-        aside.replace(path)
-    except OSError as error:
-        raise MeznetError(f"{path} can't be written ({error.strerror}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-    return {"file": str(path), "bytes": path.stat().st_size, **found}
+    return {"file": str(path), "bytes": path.stat().st_size, **agreement}
 
 
-def compare(net: "ClipLabeler", path: Path, *, seed: int = 0) -> dict[str, Any]:
-    """Run torch and ONNX Runtime on the same images.
+def compare(net: "ClipLabeler", path: Path) -> dict[str, Any]:
+    """Run torch and ONNX Runtime on the same images, drawings of Emoji Zoo.
 
     Parameters
     ----------
     net : ClipLabeler
     path : Path
         As `export` writes it.
-    seed : int
-        Of the pictures, drawings of Emoji Zoo.
 
     Returns
     -------
@@ -114,23 +106,22 @@ def compare(net: "ClipLabeler", path: Path, *, seed: int = 0) -> dict[str, Any]:
 
     from meznet_helpers import emojizoo
 
-    images = emojizoo.animal_or_not(seed=seed).images.arrays[:: 734 // IMAGES][:IMAGES]
-    prepare = net.preparation()
-    batch = np.stack([prepare(image) for image in images])
+    images = emojizoo.animal_or_not().images.arrays[:: 734 // IMAGES][:IMAGES]
+    batch = np.stack([net.checkpoint.prepare(image) for image in images])
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         tensor = torch.from_numpy(batch).to(_device(model))
         wanted = model(tensor).cpu().numpy()
-        (found,) = session.run(["logits"], {"pixels": batch})
+        (logits,) = session.run(["logits"], {"pixels": batch})
         times = {"torch": [], "onnx": []}
-        for at in [at for _ in range(REPEATS) for at in range(0, len(batch), 5)]:
+        for place in REPEATS * [*range(0, len(batch), 5)]:
             start = time.perf_counter()
-            model(tensor[at : at + 1]).cpu()
+            model(tensor[place : place + 1]).cpu()
             middle = time.perf_counter()
-            session.run(["logits"], {"pixels": batch[at : at + 1]})
+            session.run(["logits"], {"pixels": batch[place : place + 1]})
             times["torch"].append(middle - start)
             times["onnx"].append(time.perf_counter() - middle)
-    difference = float(np.abs(wanted - found).max())
+    difference = float(np.abs(wanted - logits).max())
     return {
         "images": len(batch),
         "difference": difference,

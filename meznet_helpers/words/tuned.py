@@ -6,13 +6,14 @@ the folder names the checkpoint, with a digest of its weights.
 """
 
 import json
-import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.files import aside
 
 KIND = "meznet-clip-1"
 ABOUT, HEAD = "meznet.json", "head.safetensors"
@@ -62,14 +63,18 @@ def read(folder: Path) -> dict[str, Any]:
     ['animal', 'not-animal']
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        metadata = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except OSError as error:
         raise MeznetError(f"{folder} holds no {ABOUT}, so it is no tuned CLIP.") from error
     except ValueError as error:
-        raise MeznetError(f"{folder / ABOUT} is no JSON: {error}.") from error
-    if not isinstance(about, dict) or about.get("kind") != KIND or not about.keys() >= KEYS:
+        raise MeznetError(f"{folder / ABOUT} is no JSON: {reason(error)}.") from error
+    if (
+        not isinstance(metadata, dict)
+        or metadata.get("kind") != KIND
+        or not metadata.keys() >= KEYS
+    ):
         raise MeznetError(f'{folder / ABOUT} does not describe a tuned CLIP of kind "{KIND}".')
-    return about
+    return metadata
 
 
 def head(folder: Path, labels: int, width: int) -> tuple[Any, Any]:
@@ -95,10 +100,10 @@ def head(folder: Path, labels: int, width: int) -> tuple[Any, Any]:
 
     path = folder / HEAD
     try:
-        found = load_file(path)
-        weight, bias = found["weight"].float(), found["bias"].float()
+        tensors = load_file(path)
+        weight, bias = tensors["weight"].float(), tensors["bias"].float()
     except (OSError, SafetensorError, KeyError) as error:
-        raise MeznetError(f"{path} is no readable classifier: {error}.") from error
+        raise MeznetError(f"{path} is no readable classifier: {reason(error)}.") from error
     if weight.shape != (labels, width) or bias.shape != (labels,):
         raise MeznetError(
             f"{path} has the shape {tuple(weight.shape)}; for {labels} labels on this CLIP it must "
@@ -111,7 +116,7 @@ def write(
     folder: Path,
     weight: Any,
     bias: Any,
-    about: dict[str, Any],
+    metadata: dict[str, Any],
     card: str,
     save: Callable[[Path], None] | None = None,
 ) -> Path:
@@ -122,7 +127,7 @@ def write(
     folder : Path
         Must not be there yet.
     weight, bias : torch.Tensor, shapes (labels, d) and (labels,)
-    about : dict
+    metadata : dict
         What `read` returns.
     card : str
         Text of ``README.md``.
@@ -139,27 +144,18 @@ def write(
     MeznetError
         If the folder is there already or can't be written; nothing is left behind then.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     check(folder)
-    aside = folder.with_name(f"{folder.name}.part")
     tensors = {"weight": weight.detach().cpu().contiguous(), "bias": bias.detach().cpu()}
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+    with aside(folder) as part:
+        part.mkdir()
         if save is not None:
-            save(aside)
-        save_file(tensors, aside / HEAD)
-        text = json.dumps({"kind": KIND, **about}, indent=2, ensure_ascii=False)
-        (aside / ABOUT).write_text(text + "\n", encoding="utf-8")
-        (aside / "README.md").write_text(card, encoding="utf-8")
-        aside.rename(folder)
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise MeznetError(f"{folder} can't be written ({why}).") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            save(part)
+        save_file(tensors, part / HEAD)
+        text = json.dumps({"kind": KIND, **metadata}, indent=2, ensure_ascii=False)
+        (part / ABOUT).write_text(text + "\n", encoding="utf-8")
+        (part / "README.md").write_text(card, encoding="utf-8")
     return folder
 
 
@@ -179,10 +175,8 @@ def check(folder: Path) -> None:
     """
     if folder.exists():
         raise MeznetError(f"{folder} is there already; name a new folder.")
-    above = next(each for each in folder.absolute().parents if each.exists())
-    trial = above / f".{folder.name}.trial"
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
     try:
-        trial.mkdir()
-        trial.rmdir()
+        tempfile.TemporaryDirectory(dir=above).cleanup()
     except OSError as error:
-        raise MeznetError(f"{folder} can't be written ({error.strerror}).") from error
+        raise MeznetError(f"{folder} can't be written ({reason(error)}).") from error

@@ -28,7 +28,7 @@ class Brightness(Labeler):
 
     name, labels = "test/Brightness@tiny", from_names(["dark", "bright", "a, b"])
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         bright = np.array([image.mean() / 255 for image in images], np.float32)
         return np.stack([0.9 - 0.9 * bright, 0.9 * bright, np.full_like(bright, 0.1)], 1)
 
@@ -320,7 +320,7 @@ def test_evaluate_tiny_imagenet(monkeypatch, tmp_path, capsys):
 
         labels = tiny_imagenet()
 
-        def probabilities(self, images):
+        def _probabilities(self, images):
             return np.eye(200, dtype=np.float32)[[image[0, 0, 0] for image in images]]
 
     monkeypatch.setattr(all_names, "labeler", lambda name: Red())

@@ -22,7 +22,7 @@ class Colors(Labeler):
         self.name, self.power = name, power
         self.events = [] if events is None else events
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         self.events.append((self.name, len(images)))
         sums = np.array([image.mean((0, 1)) + 1 for image in images], np.float32) ** self.power
         return sums / sums.sum(1, keepdims=True)
@@ -63,7 +63,7 @@ def test_members_work_one_after_the_other_and_are_freed(images):
 
 def test_a_member_that_fails_is_freed(images):
     class Bad(Colors):
-        def probabilities(self, images):
+        def _probabilities(self, images):
             raise MeznetError("No weights.")
 
     bad = Bad("bad")

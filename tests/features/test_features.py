@@ -64,19 +64,19 @@ class Colors(NetworkLabeler):
     def recipe(self):
         return {"power": self.power}
 
-    def tensors(self):
+    def _tensors(self):
         yield np.float32([self.power])
 
-    def preparation(self):
+    def _preparation(self):
         return lambda image: image.mean((0, 1), dtype=np.float32)
 
-    def encoder(self, half):
+    def _encoder(self, half):
         return lambda batch: batch**self.power
 
-    def seen(self, images):
+    def _seen(self, images):
         raise NotImplementedError
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         raise NotImplementedError
 
 
@@ -202,7 +202,7 @@ def test_other_weights_have_features_of_their_own(encoded, tmp_path, monkeypatch
 def test_published_weights_are_digested_once(monkeypatch):
     digested = []
     monkeypatch.setattr(
-        Colors, "weights_digest", lambda self: digested.append(1) or np.zeros(32, np.uint8)
+        Colors, "_weights_digest", lambda self: digested.append(1) or np.zeros(32, np.uint8)
     )
     for _ in range(3):
         embed(pictures(2), Colors())
@@ -282,7 +282,7 @@ def test_few_files_are_in_memory_at_a_time(folder, monkeypatch):
     monkeypatch.setattr(network, "read", lambda file: opened.append(file) or read(file))
 
     class Counting(Colors):
-        def encoder(self, half):
+        def _encoder(self, half):
             def encode(batch):
                 most.append(len(opened) - len(done))
                 done.extend(batch)
@@ -302,7 +302,7 @@ def test_the_next_batch_is_read_while_one_is_encoded(folder, monkeypatch):
     class Waiting(Colors):
         first = True
 
-        def encoder(self, half):
+        def _encoder(self, half):
             def encode(batch):
                 if self.first:  # its own three files, and three of the next batch
                     assert all(opened.acquire(timeout=120) for _ in range(6))

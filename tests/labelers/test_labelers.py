@@ -3,8 +3,6 @@
 import ast
 import csv
 import dataclasses
-import hashlib
-import inspect
 import io
 import json
 import subprocess
@@ -15,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meznet_helpers.assets import download, profile, store
+from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import as_images, find, read_many
-from meznet_helpers.labelers import Backbone, Labeler, backbone, registry
+from meznet_helpers.labelers import Labeler, backbone, registry
 from meznet_helpers.labelers import keras as keras_labelers
-from meznet_helpers.labelers.keras import KerasLabeler, build, load_weights
+from meznet_helpers.labelers.keras import KerasLabeler, load_weights
 from meznet_helpers.labels import from_names, imagenet, tiny_imagenet
 from meznet_helpers.names import labeler
 
@@ -30,7 +28,6 @@ TINY = sorted(name for name in registry() if name[:6] == "keras/" and name.endsw
 FIRST = pytest.param(
     next(iter(TINY), None), marks=pytest.mark.skipif(not TINY, reason="there is no tiny net yet")
 )
-SMALL = Backbone("MobileNet", "imagenet", 224, "tf", "imagenet", options={"alpha": 0.25})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +66,7 @@ class Means(Labeler):
     def __init__(self):
         self.batches = []
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         self.batches.append(len(images))
         sums = np.array([image.sum((0, 1), dtype=np.float32) + 1 for image in images])
         return sums / sums.sum(1, keepdims=True)
@@ -140,7 +137,9 @@ def test_unknown_changes(changes, said):
 
 
 def test_unknown_name():
-    with pytest.raises(MeznetError, match=r'"keras/ResNet5@imagenet"; did you mean keras/ResNet50'):
+    with pytest.raises(
+        MeznetError, match=r'"keras/ResNet5@imagenet"; did you mean "keras/ResNet50'
+    ):
         labeler("keras/ResNet5@imagenet")
 
 
@@ -294,115 +293,93 @@ def test_weights_that_cannot_be_read(content, small_model, tmp_path):
 # ---- weights that Keras publishes
 
 
-@pytest.fixture
-def keras_home(tmp_path, monkeypatch):
-    import keras  # noqa: F401, it writes its settings to the folder of its first import
+PUBLISHED_CODE = """
+import hashlib, json, sys
+from pathlib import Path
+import h5py, keras
+import numpy as np
+from keras.src.legacy.saving import legacy_h5_format
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.labelers import Backbone
+from meznet_helpers.labelers import keras as labelers
+served, home, url = Path(SERVED), Path(FOLDER), URL
+small = Backbone("MobileNet", "imagenet", 224, "tf", "imagenet", options={"alpha": 0.25})
+name = "mobilenet_2_5_224_tf.h5"
+images = list(np.random.default_rng(0).integers(0, 256, (3, 50, 60, 3), np.uint8))
 
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    return tmp_path / "keras"
+def listed(address, known):
+    labelers.PUBLISHED = served / "list.json"
+    labelers.PUBLISHED.write_text(json.dumps({"MobileNet": [[name, address, known]] * 2}))
 
+def refused():
+    try:
+        labelers.build(small)
+    except MeznetError as error:
+        return str(error)
 
-def test_missing_weights_offline(keras_home, monkeypatch):
-    monkeypatch.setenv("MEZNET_OFFLINE", "1")
-    with pytest.raises(MeznetError) as error:
-        KerasLabeler(SMALL).predict([np.zeros((8, 8, 3), np.uint8)])
-    text = str(error.value)
-    assert str(keras_home / "models" / "mobilenet_2_5_224_tf.h5") in text
-    assert "MEZNET_OFFLINE" in text and "\n" not in text and text.endswith(".")
-    assert not keras_home.exists()
-
-
-@pytest.fixture
-def weights_server(tmp_path, serving_folder):
-    """Serves the folder `served`."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    with serving_folder(folder) as running:
-        running.folder = folder
-        yield running
-
-
-# Keras' writer, which only this test uses, asks NumPy 2 for copies in NumPy 1's way.
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't:DeprecationWarning")
-def test_weights_are_downloaded_through_the_store(
-    keras_home, weights_server, photographs, monkeypatch
-):
-    import h5py
-    import keras
-    from keras.src.applications import mobilenet
-    from keras.src.legacy.saving import legacy_h5_format
-
-    keras.utils.set_random_seed(1)
-    model = keras.applications.MobileNet(weights=None, alpha=0.25)
-    with h5py.File(weights_server.folder / "mobilenet_2_5_224_tf.h5", "w") as file:
-        legacy_h5_format.save_weights_to_hdf5_group(file, model)
-    monkeypatch.setattr(mobilenet, "BASE_WEIGHT_PATH", weights_server.url)
-    found = KerasLabeler(SMALL).predict(photographs[:3])
-    assert [path.name for path in keras_home.rglob("*.*")] == ["mobilenet_2_5_224_tf.h5"]
-    expected = model.predict(SMALL.prepare(photographs[:3]), verbose=0)
-    np.testing.assert_allclose(found.probs[0], expected, atol=1e-5)
-
-    monkeypatch.setenv("MEZNET_OFFLINE", "1")  # once there, the network is not asked again
-    again = KerasLabeler(SMALL).predict(photographs[:3])
-    np.testing.assert_array_equal(again.probs, found.probs)
-
-
-def test_a_server_without_the_weights(keras_home, weights_server, monkeypatch):
-    from keras.src.applications import mobilenet
-
-    monkeypatch.setattr(mobilenet, "BASE_WEIGHT_PATH", weights_server.url)
-    with pytest.raises(MeznetError, match=r"mobilenet_2_5_224_tf\.h5 cannot be downloaded.*404"):
-        build(SMALL)
-    assert not [path for path in keras_home.rglob("*") if path.is_file()]
+keras.utils.set_random_seed(1)
+model = keras.applications.MobileNet(weights=None, alpha=0.25)
+with h5py.File(served / name, "w") as file:
+    legacy_h5_format.save_weights_to_hdf5_group(file, model)
+right = "sha256:" + hashlib.sha256((served / name).read_bytes()).hexdigest()
+target = home / "models" / name
+listed(url + "none.h5", right)
+assert "none.h5 cannot be downloaded" in refused() and "404" in refused(), refused()
+listed(url + name, "md5:" + 32 * "0")
+assert "md5:" in refused() and not target.exists(), refused()
+listed(url + name, right)
+found = labelers.KerasLabeler(small).predict(images).probs[0]
+assert [path.name for path in (home / "models").iterdir()] == [name]
+expected = model.predict(small.prepare(images), verbose=0)
+np.testing.assert_allclose(found, expected, atol=1e-5)
+import os
+os.environ["MEZNET_OFFLINE"] = "1"  # once there, the network is not asked again
+np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+os.environ["KERAS_HOME"] = str(served / "other")  # Keras stays where it was
+(served / "other" / "models").mkdir(parents=True)
+target.rename(served / "other" / "models" / name)
+np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+os.environ["KERAS_HOME"] = str(home)
+target.write_bytes(b"damaged")
+assert str(target) in refused() and "MEZNET_OFFLINE" in refused()
+target.unlink()
+said = refused()
+assert str(target) in said and "MEZNET_OFFLINE" in said and said.endswith(".") and "\\n" not in said
+"""
 
 
-def test_keras_hash_and_address_reach_the_download(keras_home, monkeypatch):
-    from keras.src.utils import file_utils
-
-    asked = []
-
-    def fetch(url, target, *, known_hash=None, **more):
-        asked.append((url, target, known_hash))
-        target.write_bytes(b"content")
-        return target
-
-    monkeypatch.setattr(download, "fetch", fetch)
-    before = file_utils.get_file
-    with keras_labelers._downloads_by_store():
-        for _ in range(2):
-            hash = hashlib.md5(b"content").hexdigest()
-            path = file_utils.get_file("n.h5", "http://a/n.h5", cache_subdir="m", file_hash=hash)
-    assert asked == [("http://a/n.h5", keras_home / "m" / "n.h5", f"md5:{hash}")]
-    assert path == str(keras_home / "m" / "n.h5")
-    assert file_utils.get_file is before
+def test_weights_are_downloaded_through_the_store(tmp_path, serving_folder, fresh_python):
+    """Keras finds what we put in its folder, and never asks the network itself."""
+    served, home = tmp_path / "served", tmp_path / "keras"
+    served.mkdir()
+    with serving_folder(served) as server:
+        code = PUBLISHED_CODE.replace("SERVED", repr(str(served))).replace("URL", repr(server.url))
+        fresh_python(code.replace("FOLDER", repr(str(home))), KERAS_HOME=str(home))
 
 
-def test_keras_gets_its_own_function_back_after_an_error():
-    from keras.src.utils import file_utils
-
-    before = file_utils.get_file
-    with pytest.raises(ZeroDivisionError), keras_labelers._downloads_by_store():
-        assert file_utils.get_file is not before
-        raise ZeroDivisionError
-    assert file_utils.get_file is before
-
-
-def test_every_application_asks_in_a_way_that_is_understood():
-    """All calls of get_file in Keras' applications fit the function put in its place."""
+def test_our_list_of_published_weights_is_keras_own():
+    """A Keras that asks for other files would download them itself: then the list is made anew."""
     from keras.src import applications
-    from keras.src.utils import file_utils
 
-    with keras_labelers._downloads_by_store():
-        signature = inspect.signature(file_utils.get_file)
-    calls = 0
-    for path in Path(applications.__file__).parent.glob("*.py"):
-        if path.name.endswith("_test.py"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("get_file"):
-                signature.bind(*node.args, **{each.arg: each.value for each in node.keywords})
-                calls += 1
-    assert calls > 20
+    texts = {
+        node.value
+        for path in Path(applications.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    servers = tuple(text for text in texts if text.startswith("https://storage"))
+    listed = json.loads(keras_labelers.PUBLISHED.read_text(encoding="utf-8"))
+    published = {net.application for net in registry().values() if net.tag == "imagenet"}
+    assert published == {name for name in listed if " " not in name}
+    assert {"mobilenet_%s_%d_tf.h5", "mobilenet_%s_%d_tf_no_top.h5"} <= texts
+    for name, versions in listed.items():
+        for file, url, known in versions:
+            assert url.startswith(servers), f"Keras does not know the address {url} any more"
+            if known is None:
+                assert name.startswith("MobileNet") and url.endswith(file)
+            else:
+                digest = known.partition(":")[2]
+                assert digest in texts, f"Keras has other weights for {name}: not {known}"
 
 
 # ---- two hundred files, ten of them bad

@@ -14,7 +14,7 @@ from meznet_helpers import names
 from meznet_helpers.assets import profile
 from meznet_helpers.ensembles import EnsembleLabeler, combine
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import backbones, registry
+from meznet_helpers.labelers import backbones, nets, registry
 from meznet_helpers.labelers.timm import TimmLabeler, TrainedLabeler
 from meznet_helpers.labels import imagenet, tiny_imagenet
 from meznet_helpers.names import labeler
@@ -92,7 +92,7 @@ def test_numbers_are_timms_own(net, made, images):
     assert found.models == ("timm/own",) and found.labels == tiny_imagenet()
     assert found.probs.dtype == np.float32
     assert np.abs(np.diff(made[1], axis=0)).max() > 0.01  # the images are told apart
-    pid = net._worker.pid
+    pid = net._worker._process.pid
     assert pid != psutil.Process().pid
     net.release()
     assert not psutil.pid_exists(pid)
@@ -111,8 +111,13 @@ def test_an_ensemble_of_two_frameworks(net, images):
 
 
 def test_torch_is_refused_here(net, images):
+    """Its model can't be had; what it does can, for a worker does it."""
     with pytest.raises(MeznetError, match=r"needs torch, but TensorFlow lives here; predict\(\)"):
-        net.probabilities(images)
+        _ = net.model
+    np.testing.assert_array_equal(net.probabilities(images), net.predict(images).probs[0])
+    assert net.features(images).shape == (5, 256)
+    assert net.seen(images).shape == (5, 160, 160, 3) and net.parameters() > 100_000
+    assert len(net.digest()) == 64 and net._worker.alive
 
 
 ALONE = """
@@ -144,7 +149,7 @@ net = TimmLabeler("test_efficientnet", labels=labels, pad_type="same",
 images = list(np.load(file.replace("weights.safetensors", "images.npz")).values())
 found = net.predict(images, batch_size=3).probs[0]
 assert net._worker is None and "timm" in sys.modules and "tensorflow" not in sys.modules
-assert found.shape == net.outputs(np.zeros((5, 3, 160, 160), np.float32)).shape
+assert found.shape == (5, 200)
 first = net.model
 net.release()
 assert not {"model", "transform"} & net.__dict__.keys() and net.model is not first
@@ -175,9 +180,9 @@ def alone(made, fresh_python, tmp_path_factory):
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("resnet_18", 'timm has no net "resnet_18"; did you mean resnet18'),
-        ("resnet18.a9_in1k", 'timm has no net "resnet18.a9_in1k"; did you mean resnet18.a'),
-        ("resnet18.", 'timm has no net "resnet18."; did you mean resnet18'),
+        ("resnet_18", 'timm has no net "resnet_18"; did you mean "resnet18'),
+        ("resnet18.a9_in1k", 'timm has no net "resnet18.a9_in1k"; did you mean "resnet18.a'),
+        ("resnet18.", 'timm has no net "resnet18."; did you mean "resnet18'),
         ("vit_base_patch16_224.augreg_in21k", "has 21843 outputs and not one for each of the 1000"),
         ("vit_small_patch14_dinov2", "has 0 outputs and not one for each of the 1000 labels"),
         ("botnet50ts_256", "timm has no weights for botnet50ts_256; see timm.list_models"),
@@ -201,9 +206,35 @@ def test_without_tensorflow_it_runs_in_the_process(alone, made):
 
 def test_errors_come_from_the_worker_too(images):
     net = labeler("timm/resnet_18@imagenet")
-    with pytest.raises(MeznetError, match=r'^timm has no net "resnet_18"; did you mean resnet18'):
+    with pytest.raises(MeznetError, match=r'^timm has no net "resnet_18"; did you mean "resnet18'):
         net.predict(images[:1])
     net.release()
+
+
+HUB = """
+import shutil
+from pathlib import Path
+import numpy as np, timm
+from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.labels import tiny_imagenet
+made, home = Path(MADE), Path(HOME)
+folder = home / "hub" / ("models--" + timm.get_pretrained_cfg(NET).hf_hub_id.replace("/", "--"))
+snapshot = folder / "snapshots" / (40 * "1")
+for path in (snapshot, folder / "refs"):
+    path.mkdir(parents=True)
+(folder / "refs" / "main").write_text(40 * "1")
+shutil.copy(made, snapshot / "model.safetensors")
+net = TimmLabeler(NET, labels=tiny_imagenet(), pad_type="same",
+                  pretrained_cfg_overlay={"num_classes": 200})
+images = list(np.load(made.with_name("images.npz")).values())
+expected = np.load(made.with_name("probs.npy"))
+np.testing.assert_allclose(net.predict(images).probs[0], expected, atol=1e-5)
+"""
+
+
+def test_what_the_hub_has_kept_is_found_without_the_network(made, fresh_python, tmp_path):
+    code = HUB.replace("MADE", repr(str(made[0]))).replace("HOME", repr(str(tmp_path)))
+    fresh_python(code.replace("NET", repr(NET)), HF_HOME=str(tmp_path), MEZNET_OFFLINE="1")
 
 
 # ---- the nets of this project
@@ -259,8 +290,9 @@ for application, options, size in (
         found = one.predict(images, batch_size=2)
         assert found.models == (f"timm/{application}@own",) and len(found.labels) == 200
         np.testing.assert_allclose(found.probs[0], expected, atol=1e-5)
-        np.testing.assert_allclose(one.outputs(net.prepare(images).transpose(0, 3, 1, 2)),
-                                   expected, atol=1e-5)
+        with torch.no_grad():
+            prepared = torch.from_numpy(net.prepare(images)).permute(0, 3, 1, 2)
+            np.testing.assert_allclose(one.model(prepared).softmax(1), expected, atol=1e-5)
         for cache in (True, True, False):
             for count in (1, 5):
                 given = embed(images, one, batch_size=count, cache=cache)
@@ -297,10 +329,13 @@ def registered(tmp_path, monkeypatch):
         (tmp_path / "models" / name).mkdir(parents=True)
         path = tmp_path / "models" / name / "net.json"
         path.write_text(json.dumps(net), encoding="utf-8")
-    monkeypatch.setattr(profile, "data", lambda: tmp_path)
-    monkeypatch.setattr(backbones, "registry", functools.cache(registry.__wrapped__))
-    monkeypatch.setattr(names, "registry", registry)
-    return registry()
+    known = functools.cache(registry.__wrapped__)
+    with monkeypatch.context() as patch:
+        patch.setattr(profile, "data", lambda: tmp_path)
+        known()
+    for module in (backbones, nets, names):
+        monkeypatch.setattr(module, "registry", known)
+    return known()
 
 
 def test_the_registry_knows_framework_and_tag(registered):

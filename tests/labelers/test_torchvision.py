@@ -166,8 +166,8 @@ def alone(made, fresh_python):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("resnet_18", 'torchvision has no net "resnet_18"; did you mean resnet'),
-        ("resnet18.IMAGENET1K_V9", 'IMAGENET1K_V9"; did you mean resnet18.IMAGENET1K_V1?'),
+        ("resnet_18", 'torchvision has no net "resnet_18"; did you mean "resnet'),
+        ("resnet18.IMAGENET1K_V9", 'IMAGENET1K_V9"; did you mean "resnet18.IMAGENET1K_V1"?'),
         ("fasterrcnn_resnet50_fpn", "torchvision has no net"),  # it finds things, and labels none
         ("mobilenet_v2.IMAGENET1K_V1", "are not on this machine and MEZNET_OFFLINE is on; unset"),
         ("resnet18", "torchvision's resnet18 can't be built with its weights: Weights only load"),
@@ -205,7 +205,7 @@ for name in ("googlenet", "squeezenet1_1", "mobilenet_v3_small"):
     one = TorchvisionLabeler(name)
     one.model = models.get_model(name, **({"init_weights": False} if name[0] == "g" else {})).eval()
     with torch.inference_mode():
-        seen, scores = one.pooled(batch), one.model(batch)
+        seen, scores = one._pooled(batch), one.model(batch)
         if name == "squeezenet1_1":
             torch.testing.assert_close(seen, one.model.features(batch).mean((2, 3)))
         else:

@@ -41,7 +41,7 @@ class Odd(Labeler):
     def recipe(self):
         return {"how": self.how, "name": self.name}
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         if self.how == "noise":
             print("a library says something", flush=True)
             os.write(1, b"and so does C" * 1000)
@@ -110,7 +110,7 @@ def test_numbers_are_those_of_this_process(how, odd, elsewhere):
     images = pictures(9)
     found = net.predict(images, batch_size=4)
     assert net._worker.alive
-    expected = odd.Odd().probabilities(images)
+    expected = odd.Odd()._probabilities(images)
     np.testing.assert_array_equal(found.probs[0], expected)
     assert found.probs.dtype == np.float32 and found.models == ("odd",)
     net.release()
@@ -118,14 +118,14 @@ def test_numbers_are_those_of_this_process(how, odd, elsewhere):
 
 def test_batches_larger_than_any_pipe(odd, elsewhere):
     net, images = odd.Odd(), pictures(3, side=1500)
-    np.testing.assert_array_equal(net.predict(images).probs[0], net.probabilities(images))
+    np.testing.assert_array_equal(net.predict(images).probs[0], net._probabilities(images))
     net.release()
 
 
 def test_it_runs_elsewhere_in_the_same_environment(odd, elsewhere):
     net = odd.Odd("where")
-    (setting, pid, _), *_ = net.serve(pictures(1))
-    assert setting == 7 and pid == net._worker.pid != os.getpid()
+    (setting, pid, _), *_ = net.probabilities(pictures(1))
+    assert setting == 7 and pid == net._worker._process.pid != os.getpid()
     net.release()
 
 
@@ -133,7 +133,7 @@ def test_no_worker_without_need(odd, monkeypatch):
     for there in (set(), {"another"}):
         monkeypatch.setattr(base, "living", lambda there=there: there)
         net = odd.Odd("where")
-        assert net.serve([])[0, 1] == os.getpid() and net._worker is None
+        assert net.probabilities([])[0, 1] == os.getpid() and net._worker is None
 
 
 def test_living():
@@ -181,7 +181,7 @@ def test_killed_in_the_middle(how, said, odd, elsewhere):
     with pytest.raises(MeznetError) as error:
         net.predict(pictures(2))
     assert str(error.value) == f"The worker process of odd {said}"
-    assert not net._worker.alive and gone(net._worker.pid)
+    assert not net._worker.alive and gone(net._worker._process.pid)
     net.how = ""  # the next prediction starts another one
     assert net.predict(pictures(2)).probs.shape == (1, 2, 3)
     net.release()
@@ -191,7 +191,7 @@ def test_killed_between_two_batches(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(2))
     first = net._worker
-    os.kill(first.pid, signal.SIGKILL)
+    os.kill(first._process.pid, signal.SIGKILL)
     first._process.wait(120)
     assert net.predict(pictures(2)).probs.shape == (1, 2, 3) and net._worker is not first
     net.release()
@@ -199,9 +199,9 @@ def test_killed_between_two_batches(odd, elsewhere):
 
 def test_killed_from_outside_while_it_labels(odd):
     process = Worker(odd.Odd("sleep"))
-    threading.Timer(1.0, os.kill, (process.pid, signal.SIGKILL)).start()
+    threading.Timer(1.0, os.kill, (process._process.pid, signal.SIGKILL)).start()
     with pytest.raises(MeznetError, match="SIGKILL"):
-        process.call("probabilities", pictures(1))
+        process.call("_probabilities", pictures(1))
 
 
 def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
@@ -215,7 +215,7 @@ def test_an_interrupt_ends_it(odd, elsewhere, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(worker, "_receive", interrupt)
         net.predict(pictures(1, seed=1))
-    assert not first.alive and gone(first.pid)
+    assert not first.alive and gone(first._process.pid)
     np.testing.assert_array_equal(net.predict(pictures(1)).probs, expected)  # no stale answer
     net.release()
 
@@ -227,12 +227,12 @@ import os, signal
 import numpy as np, odd_labelers
 from meznet_helpers.labelers.worker import Worker
 worker, image = Worker(odd_labelers.Odd()), np.zeros((2, 2, 3), np.uint8)
-worker.call("probabilities", [image])
+worker.call("_probabilities", [image])
 try:
     os.killpg(0, signal.SIGINT)
     signal.pause()
 except KeyboardInterrupt:
-    print(worker.call("probabilities", [image]).shape)
+    print(worker.call("_probabilities", [image]).shape)
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, start_new_session=True, capture_output=True, encoding="utf-8")
@@ -242,7 +242,7 @@ except KeyboardInterrupt:
 class Local(Labeler):
     name, labels, framework = "local", from_names(["a"]), "another"
 
-    def probabilities(self, images):
+    def _probabilities(self, images):
         return np.ones((len(images), 1), np.float32)
 
 
@@ -267,16 +267,16 @@ def test_release_ends_it(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
     process = net._worker  # held, so that it does not end for want of a holder
-    assert psutil.pid_exists(process.pid)
+    assert psutil.pid_exists(process._process.pid)
     net.release()
     net.release()
-    assert not psutil.pid_exists(process.pid) and net._worker is None
+    assert not psutil.pid_exists(process._process.pid) and net._worker is None
 
 
 def test_it_ends_with_its_labeler(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
-    pid = net._worker.pid
+    pid = net._worker._process.pid
     del net
     gc.collect()
     assert not psutil.pid_exists(pid)
@@ -294,12 +294,12 @@ import odd_labelers
 from meznet_helpers.labelers.worker import Worker, _send
 worker = Worker(odd_labelers.Odd({how!r}))
 image = np.zeros((4, 4, 3), np.uint8)
-order = np.array('["probabilities", 1, {{}}]')
+order = np.array('["_probabilities", 1, {{}}]')
 if {how!r}:
     _send(worker._process.stdin, image, order=order)
 else:
-    worker.call("probabilities", [image])
-print(worker.pid, flush=True)
+    worker.call("_probabilities", [image])
+print(worker._process.pid, flush=True)
 {end}
 """
     out = tmp_path / "pid"
@@ -314,7 +314,7 @@ def test_the_callers_script_runs_once(odd, tmp_path):
         "print('once')\nimport numpy as np, odd_labelers\n"
         "from meznet_helpers.labelers.worker import Worker\n"
         "image = np.zeros((2, 2, 3), np.uint8)\n"
-        "print(Worker(odd_labelers.Odd()).call('probabilities', [image]).shape)\n",
+        "print(Worker(odd_labelers.Odd()).call('_probabilities', [image]).shape)\n",
         encoding="utf-8",
     )
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')", encoding="utf-8")

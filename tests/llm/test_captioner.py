@@ -182,7 +182,7 @@ def test_offline_hub_is_one_sentence(fresh_python, tmp_path):
     fresh_python(
         PRELUDE
         + """
-assert refused(blip.load, "blip").startswith("blip is not on this machine and MEZNET_OFFLINE is on")
+assert refused(blip.load, "blip").startswith("The weights of blip are not on this machine and MEZ")
 """,
         MEZNET_OFFLINE="1",
         HF_HOME=str(tmp_path),

@@ -92,7 +92,7 @@ nets = nets.select(images=nets.images[:12])
 chosen = judging.candidates(nets)
 texts = judging.questions(nets, chosen)
 judge = LocalJudge("tiny")
-found = judge.weigh([np.array(texts[:5]), np.array(texts[5:])])
+found = judge._weigh([np.array(texts[:5]), np.array(texts[5:])])
 numbers = tokens.convert_tokens_to_ids(list("12345"))
 lengths = set()
 for text, row in zip(texts, found):
@@ -106,12 +106,12 @@ assert len(lengths) > 3
 whole = judge(nets)
 np.testing.assert_allclose(whole, judging.dealt(nets, chosen, found), atol=1e-6)
 try:
-    judge.weigh([np.array(["word " * 300])])
+    judge._weigh([np.array(["word " * 300])])
     raise AssertionError
 except MeznetError as error:
     assert "llm/judge@tiny reads 160" in str(error)
 try:
-    LocalJudge("nowhere").weigh([np.array(["word"])])
+    LocalJudge("nowhere")._weigh([np.array(["word"])])
     raise AssertionError
 except MeznetError as error:
     assert '"nowhere" is no language model' in str(error)
@@ -127,7 +127,7 @@ def test_a_judge_as_a_labeler_beside_keras():
     photographs = read_many(list(profile.package_photographs().values())[:3])
     nets = [name for name in tiny_nets()["model"] if "MobileNetV" in name]
     judge = LocalJudge("tiny")
-    together = EnsembleLabeler(nets, judge)
+    together = EnsembleLabeler([labeler(name) for name in nets], judge)
     assert together.name == "llm/judge@tiny"
     found = together.predict(photographs)
     members = [labeler(name).predict(photographs) for name in nets]

@@ -388,13 +388,15 @@ def test_requests_differ_in_all_that_counts():
     assert len(digests) == 7 and Request(**base).digest == Request(**base).digest
 
 
-def test_a_damaged_recording_names_its_line(tmp_path):
+def test_a_damaged_recording_names_its_line(tmp_path, monkeypatch):
     file = tmp_path / "answers.jsonl"
-    Recording(file).ask(Request("a", "b"), lambda _: Reply("c", "a"), "record")
+    monkeypatch.setenv("MEZNET_LLM", "record")
+    Recording(file).ask(Request("a", "b"), lambda _: Reply("c", "a"))
     with file.open("a", encoding="utf-8") as out:
         out.write('{"request": "cut o')
     with pytest.raises(MeznetError, match="line 2, is no recorded answer"):
         Recording(file)
+    monkeypatch.delenv("MEZNET_LLM")
     assert recording.mode() == "live"
 
 

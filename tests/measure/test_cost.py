@@ -15,14 +15,11 @@ class FakeNet:
     def __init__(self, clock, name="net", seconds=0.002, parameters=2_500_000):
         self.clock, self.name, self.seconds = clock, name, seconds
         self.backbone = SimpleNamespace(size=96)
-        self.parameters = lambda: np.array([parameters])
+        self.parameters = lambda: parameters
         self.batches, self.released = [], 0
 
     def release(self):
         self.released += 1
-
-    def call(self, method, *given):
-        return getattr(self, method)(*given)
 
     def probabilities(self, images):
         self.clock.now += self.seconds * len(images) * (1 if self.batches else 10)

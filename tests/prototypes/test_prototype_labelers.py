@@ -102,7 +102,7 @@ def test_the_bundled_ones_join_tables_and_ensembles():
     said = [own.labels.ids[at] for at in probs.probs[0].argmax(1)]
     right = [pictures.labels.ids[at] for at in pictures.truth]
     assert np.mean([a == b for a, b in zip(said, right, strict=True)]) > 0.7
-    assert own._worker is not None and own._worker.alive
+    assert own.net._worker is not None and own.net._worker.alive
     own.release()
     assert len(photographs.labels) == 200
     both = labeler("ensemble/soft(prototypes/photographs@tiny, keras/MobileNetV2@tiny)")

@@ -21,7 +21,7 @@ from meznet_helpers import prototypes
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.prototypes import PrototypeIndex, nearest, search, storage
-from meznet_helpers.prototypes import index as decision
+from meznet_helpers.prototypes.index import held_out
 
 ANIMALS = from_names(["cat", "dog", "owl"])
 
@@ -206,7 +206,6 @@ def test_bad_input():
         "queries: embeddings must have shape (images, d), not (8,)": lambda: index.search(x[0]),
         "k is 4; labels has 3 classes, so it must lie between 1 and 3": lambda: index.search(x, 4),
         "k is 0": lambda: index.search(x, 0),
-        "rows and columns must be 1 or more": lambda: index.search(x, columns=0),
         "has no class yet; add one": lambda: PrototypeIndex().search(x),
         "together: embedding 0 is zero": lambda: index.add("fox", np.array([x[0], -x[0]])),
         "too large": lambda: index.add("fox", x[:1] * np.float32(1e20)),
@@ -220,7 +219,7 @@ def test_bad_input():
         "a medoid is one of its class's examples": lambda: PrototypeIndex.fit(
             x, truth, ANIMALS, kind="medoid"
         ).update("cat", x[:1]),
-        "keep is 0": lambda: prototypes.fit_threshold(index, x, 0),
+        "keep is 0": lambda: index.fit_threshold(x, 0),
     }.items():
         with pytest.raises(MeznetError) as error:
             call()
@@ -238,10 +237,10 @@ def test_a_class_with_one_image_is_fine():
 def test_threshold_keeps_its_share():
     x, truth = features(400)
     index = PrototypeIndex.fit(x[:200], truth[:200], ANIMALS)
-    prototypes.fit_threshold(index, x[200:], keep=0.9)
+    index.fit_threshold(x[200:], keep=0.9)
     assert index.search(x[200:]).known.mean() == 0.9
     assert not index.search(-index.vectors).known.any()
-    prototypes.fit_threshold(index, x[200:], keep=1)
+    index.fit_threshold(x[200:], keep=1)
     assert index.search(x[200:]).known.all()
 
 
@@ -255,24 +254,24 @@ def test_probabilities_are_softmax_and_the_scale_is_the_best():
         shares /= shares.sum(axis=1, keepdims=True)
         return -np.log(shares[np.arange(200), truth[200:]]).mean()
 
-    found = prototypes.fit_scale(index, x[200:], truth[200:])
+    found = index.fit_scale(x[200:], truth[200:])
     assert loss(found) <= min(loss(0.98 * found), loss(1.02 * found), loss(1), loss(100))
     shares = np.exp(found * scores)
     wanted = shares / shares.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(prototypes.probabilities(index, x[200:]), wanted, atol=1e-6)
+    np.testing.assert_allclose(index.probabilities(x[200:]), wanted, atol=1e-6)
 
 
 def test_calibration_judges_what_was_held_out():
     """The fifth, the tenth ... of each class set scale and threshold; all make the means."""
     x, truth = features(60)
-    index = prototypes.fit_calibrated(x, truth, ANIMALS)
-    chosen = decision.held_out(truth)
+    index = PrototypeIndex.fit_calibrated(x, truth, ANIMALS)
+    chosen = held_out(truth)
     assert chosen.sum() == 12 and np.bincount(truth[chosen]).tolist() == [4, 4, 4]
     part = PrototypeIndex.fit(x[~chosen], truth[~chosen], ANIMALS)
-    assert index.threshold == prototypes.fit_threshold(part, x[chosen])
-    assert index.scale == prototypes.fit_scale(part, x[chosen], truth[chosen])
+    assert index.threshold == part.fit_threshold(x[chosen])
+    assert index.scale == part.fit_scale(x[chosen], truth[chosen])
     assert np.array_equal(index.vectors, PrototypeIndex.fit(x, truth, ANIMALS).vectors)
-    assert np.isneginf(prototypes.fit_calibrated(x[:9], truth[:9], ANIMALS).threshold)
+    assert np.isneginf(PrototypeIndex.fit_calibrated(x[:9], truth[:9], ANIMALS).threshold)
 
 
 @pytest.fixture
@@ -296,7 +295,7 @@ def test_a_file_holds_all_of_it(file, mapped):
     }  # fmt: skip
     assert index.counts.sum() == 30
     fresh = PrototypeIndex.fit(*features(), index.labels, kind="k-means", count=2, metric="l2")
-    found, wanted = index.search(x, 3, columns=2), fresh.search(x, 3)
+    found, wanted = index.search(x, 3), fresh.search(x, 3)
     assert np.array_equal(found.scores, wanted.scores)
     assert found.classes.tolist() == wanted.classes.tolist()
     assert isinstance(index.vectors, np.memmap) == mapped

@@ -99,7 +99,7 @@ def test_the_documents_photographs(photographs, real, capsys):
     net = TimmLabeler(
         "mobilenetv2_100", pad_type="same", bn_eps=1e-3, pretrained_cfg_overlay=overlay
     )
-    x = {name: net.call("features", list(part.images.arrays))
+    x = {name: net.features(list(part.images.arrays))
          for name, part in (("train", train), *judged.items())}  # fmt: skip
     net.release()
     model = make_pipeline(

@@ -148,7 +148,7 @@ for text in ["Crème brûlée, 7!", "猫", "a\\tb", "<|x|>", "ünïcödé №5"]
 
 
 def test_labels_must_leave_a_choice():
-    with pytest.raises(MeznetError, match=r'^"cat" alone leaves CLIP no choice; .* two labels'):
+    with pytest.raises(MeznetError, match=r'^"cat" alone leaves no choice; .* two labels'):
         ZeroShotLabeler("tiny", ["cat"])
     with pytest.raises(MeznetError, match=r"the list of names is empty"):
         ZeroShotLabeler("tiny", [])
@@ -184,8 +184,8 @@ def test_offline_hub_is_one_sentence(fresh_python, tmp_path):
         PRELUDE
         + """
 said = refused(checkpoint.load, "openai")
-assert said == ("openai is not on this machine and MEZNET_OFFLINE is on; unset the variable to "
-                "download it once."), said
+assert said == ("The weights of openai are not on this machine and MEZNET_OFFLINE is on; "
+                "unset the variable to download them once."), said
 """,
         MEZNET_OFFLINE="1",
         HF_HOME=str(tmp_path),
