@@ -14,7 +14,6 @@ from meznet_helpers.finetune import summary as summary_of
 from meznet_helpers.images import Dataset, read_many
 from meznet_helpers.labels import from_names
 from meznet_helpers.measure import student_t, wilson
-from meznet_helpers.words import PHOTO
 from meznet_helpers.words.prompts import prompts
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def _tuned(
             yield (name, 1.0), tuned
 
 
-def left(tuned: clip.Tuned, others: Dataset, templates: Sequence[str] = PHOTO) -> float:
+def left(tuned: clip.Tuned, others: Dataset) -> float:
     """Measure what a tuned CLIP still knows by words alone.
 
     Parameters
@@ -214,14 +213,13 @@ def left(tuned: clip.Tuned, others: Dataset, templates: Sequence[str] = PHOTO) -
     tuned : Tuned
     others : Dataset
         With the labels to tell apart, none of which it was tuned for.
-    templates : sequence of str
 
     Returns
     -------
     float
         Zero-shot accuracy.
     """
-    net = clip.zero_shot_left(tuned, others.labels, templates)
+    net = clip.zero_shot_left(tuned, others.labels)
     recipe = dataclasses.replace(tuned.recipe, batch=250)
     return float((predict(net, others.images, recipe).argmax(1) == others.truth).mean())
 
