@@ -82,7 +82,8 @@ class Run:
     @property
     def steps(self) -> int:
         """How many steps the optimizer has taken; it leaves out those of an overflow."""
-        return max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
+        states = self.optimizer.state.values()  # that of a weight without a gradient is empty
+        return max((int(state.get("step", 0)) for state in states), default=0)
 
     def update(self, loss: Any, rate: float) -> None:
         """Take one step of the optimizer, unless a scaled gradient has overflowed."""

@@ -292,7 +292,9 @@ def test_resumed_checkpoints_are_equal_bit_for_bit(layout, on_torch, tmp_path):
 paths = [{str(tmp_path)!r} + name for name in ("/one", "/two")]
 class Stop(Exception): pass
 def wide():
-    return small().to(memory_format=torch.{layout})
+    net = small().to(memory_format=torch.{layout})
+    net.unused = torch.nn.Parameter(torch.zeros(3))
+    return net
 net, seen = wide(), []
 def count(*_):
     seen.append(net.training)
