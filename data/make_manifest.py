@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from meznet_helpers.files import aside
+
 TRAINED_ON = (
     "this project's weights: MIT; trained on Tiny-ImageNet, whose images are for non-commercial "
     "research and education and remain their owners'"
@@ -136,10 +138,10 @@ def card(data: Path, path: Path) -> str:
 
 def build(data: Path) -> str:
     """Return the text that ``manifest.json`` should have."""
-    entries = sorted([*bundled(data), *REMOTE], key=lambda one: one["name"])
-    for one in REMOTE:
-        if not (data / one["card"]).is_file():
-            raise SystemExit(f"{one['name']} has no card: {data / one['card']} is missing.")
+    entries = sorted([*bundled(data), *REMOTE], key=lambda asset: asset["name"])
+    for asset in REMOTE:
+        if not (data / asset["card"]).is_file():
+            raise SystemExit(f"{asset['name']} has no card: {data / asset['card']} is missing.")
     return json.dumps({"assets": entries}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -154,9 +156,8 @@ def main() -> int:
         same = path.is_file() and path.read_text(encoding="utf-8") == text
         print("up to date" if same else "out of date: run python data/make_manifest.py")
         return 0 if same else 1
-    aside = path.with_suffix(".json.part")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    aside.replace(path)
+    with aside(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
     return 0
 
 

@@ -79,9 +79,10 @@ def emoji(packages: Path) -> Iterator[dict[str, Any]]:
     names = json.loads(text(packages / "unicode-emoji-json" / "data-by-emoji.json"))
     english = packages / "emojibase-data" / "en"
     subgroups = {
-        one["order"]: one["key"] for one in json.loads(text(english / "messages.json"))["subgroups"]
+        group["order"]: group["key"]
+        for group in json.loads(text(english / "messages.json"))["subgroups"]
     }
-    more = {one["emoji"].rstrip("\ufe0f"): one for one in json.loads(text(english / "data.json"))}
+    more = {row["emoji"].rstrip("\ufe0f"): row for row in json.loads(text(english / "data.json"))}
     for character, entry in names.items():
         if entry["group"] in GROUPS:
             known = more[character.rstrip("\ufe0f")]
@@ -94,7 +95,7 @@ def emoji(packages: Path) -> Iterator[dict[str, Any]]:
                 "subgroup": subgroup,
                 "animal": "partly" if slug in PARTLY else whole,
                 "keywords": "; ".join(known["tags"]),
-                "code_point": "-".join(f"{ord(each):04X}" for each in character),
+                "code_point": "-".join(f"{ord(letter):04X}" for letter in character),
             }
 
 
@@ -103,12 +104,12 @@ def icon(icons: dict[str, Any], slug: str) -> str | None:
     parent = icons.get("aliases", {}).get(slug, {}).get("parent", slug)
     if parent not in icons["icons"]:
         return None
-    one = {"left": 0, "top": 0, "width": icons["width"], "height": icons["height"]}
-    one |= icons["icons"][parent]
-    box = f"{one['left']} {one['top']} {one['width']} {one['height']}"
+    drawing = {"left": 0, "top": 0, "width": icons["width"], "height": icons["height"]}
+    drawing |= icons["icons"][parent]
+    box = f"{drawing['left']} {drawing['top']} {drawing['width']} {drawing['height']}"
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{box}">{one["body"]}</svg>'
+        f'viewBox="{box}">{drawing["body"]}</svg>'
     )
 
 

@@ -30,7 +30,7 @@ class Captions:
 
     def write(self, rng: np.random.Generator, which: np.ndarray) -> list[str]:
         """Write one caption for each class of an array, anew each time."""
-        chosen = [self.words[each] for each in which]
+        chosen = [self.words[label] for label in which]
         return [
             self.framed(rng, words[0 if rng.random() < FIRST else rng.integers(len(words))])
             for words in chosen
@@ -56,11 +56,11 @@ def drawn() -> Captions:
 
 def all_texts() -> list[str]:
     """Return each word in each template: what the tokenizer is made for."""
-    found = []
+    texts = []
     for captions in (photographs(), drawn()):
-        words = sorted({word for each in (*captions.words, *captions.kinds) for word in each})
-        found += [frame(template, word) for word in words for template in captions.templates]
-    return found
+        words = sorted({word for group in (*captions.words, *captions.kinds) for word in group})
+        texts += [frame(template, word) for word in words for template in captions.templates]
+    return texts
 
 
 def _kinds(of: pd.Series | tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

@@ -1,14 +1,15 @@
 """The drawings that the training scripts may show: Emoji Zoo's, without what shows an animal."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training import SIDE, Run, crops, planes, rates
+from training import SIDE, Run, crops, rates
 
 from meznet_helpers import emojizoo
+from meznet_helpers.files import aside
+from meznet_helpers.finetune import forward
 from meznet_helpers.progress import bar
 
 PHOTOS = 0.75  # of a batch
@@ -36,11 +37,9 @@ def rendered(count: int, seed: int, cache: Path) -> tuple[np.ndarray, np.ndarray
     """Render pictures of each class once; later epochs and runs map them into memory."""
     files = [cache / f"drawings-{count}-{seed}-{part}.npy" for part in ("classes", "pixels")]
     if not files[1].exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        for file, array in zip(files, reversed(render(count, seed)), strict=True):
-            aside = file.with_suffix(f".{os.getpid()}.npy")  # another run may be at it too
-            np.save(aside, array)
-            aside.replace(file)
+        for path, array in zip(files, reversed(render(count, seed)), strict=True):
+            with aside(path) as part, part.open("wb") as file:  # another run may be at it too
+                np.save(file, array)
     return np.load(files[1], mmap_mode="r"), np.load(files[0])
 
 
@@ -60,10 +59,10 @@ def batches(
     pictures, what = rendered(run.recipe.emoji, seed + 1 + done % SETS, cache)
     photos, order = rng.permutation(training), rng.permutation(len(pictures))
     label = f"{run.file.stem}, {done + 1} of {run.recipe.epochs}"
-    for at, rate in zip(
+    for step, rate in zip(
         bar(range(steps), label=label), rates(run.recipe, steps, done), strict=True
     ):
-        chosen = np.sort(photos[at * count : (at + 1) * count])
-        drawn = np.sort(order.take(range(at * others, (at + 1) * others), mode="wrap"))
-        pixels = planes(np.concatenate([x[chosen], pictures[drawn]]), run.device)
+        chosen = np.sort(photos[step * count : (step + 1) * count])
+        drawn = np.sort(order.take(range(step * others, (step + 1) * others), mode="wrap"))
+        pixels = forward.pixels(np.concatenate([x[chosen], pictures[drawn]]), run.device)
         yield pixels, crops(rng, batch, run.recipe.area), y[chosen], what[drawn], rate, rng

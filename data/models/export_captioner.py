@@ -92,21 +92,17 @@ seen a drawing of an animal. Do not use it for anything that matters.
 def store(run: exporting.Finished, folder: Path) -> None:
     """Write weights, config, tokenizer and processor as `from_pretrained` reads them."""
     import torch
-    from transformers import BlipProcessor, CLIPImageProcessorPil
+    from transformers import BlipProcessor
 
     tokens = wordlist.tokenizer(sentences.all_texts(), CONTEXT)
     model = untrained(run.recipe.options, tokens)
-    weights = {key: torch.from_numpy(each) for key, each in run.weights.items()}
+    weights = {key: torch.from_numpy(array) for key, array in run.weights.items()}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     tied = set(model.state_dict()) - {name for name, _ in model.named_parameters()}
     if unexpected or not set(missing) <= tied:
         raise SystemExit(f"{run.name} lacks weights: {sorted(set(missing) - tied)[:3]}")
     model.half().save_pretrained(folder)
-    side = {"height": SIDE, "width": SIDE}
-    processor = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=side)
-    if not np.allclose(np.array(processor.image_mean) * 255, MEAN, atol=1e-3):
-        raise SystemExit("The processor scales pixels otherwise than the training did.")
-    BlipProcessor(processor, tokens).save_pretrained(folder)
+    BlipProcessor(exporting.processor(MEAN), tokens).save_pretrained(folder)
 
 
 def chosen(task: str, labeler: CaptionLabeler, data: Dataset) -> str:
@@ -117,13 +113,13 @@ def chosen(task: str, labeler: CaptionLabeler, data: Dataset) -> str:
     return f"| {task} | {first} | {five} |"
 
 
-def said(task: str, labeler: CaptionLabeler, data: Dataset) -> tuple[str, Counter]:
+def free(task: str, labeler: CaptionLabeler, data: Dataset) -> tuple[str, Counter]:
     """Measure one line of the card's second table; also count what it said of what, wrongly."""
     reader, names = Reader(data.labels), data.labels.names
     texts = labeler.describe(data.images, progress=True)["text"]
-    found = [reader.read(text).position for text in texts]
-    right = np.array([at == truth for at, truth in zip(found, data.truth, strict=True)])
-    off = np.array([at is None for at in found])
+    labels = [reader.read(text).position for text in texts]
+    right = np.array([label == truth for label, truth in zip(labels, data.truth, strict=True)])
+    off = np.array([label is None for label in labels])
     lies = Counter(
         (text, names[truth])
         for text, truth, fine in zip(texts, data.truth, right, strict=True)
@@ -162,27 +158,15 @@ def main() -> None:
         chosen(beasts, asked(animals, drawing), animals),
     ]
     tasks = {"200 classes of photographs": photographs, classes: known, beasts: animals}
-    told = [said(task, asked(data, photo), data) for task, data in tasks.items()]
+    told = [free(task, asked(data, photo), data) for task, data in tasks.items()]
     lies = told[0][1]
-    found = captioner.load(str(folder))
-    vision, text = found.model.config.vision_config, found.model.config.text_config
+    model = captioner.load(str(folder)).model
     card = CARD.format(
-        parameters=sum(each.numel() for each in found.model.parameters()),
-        layers=vision.num_hidden_layers,
-        width=vision.hidden_size,
-        patch=vision.patch_size,
-        side=vision.image_size,
-        text_layers=text.num_hidden_layers,
-        text_width=text.hidden_size,
-        words=text.vocab_size,
-        size=(folder / "model.safetensors").stat().st_size / 1e6,
+        **exporting.described(model, run, folder),
         things=len(drawings.classes()),
         first_epochs=len(first),
-        first_minutes=sum(line["seconds"] for line in first) / 60,
+        first_minutes=exporting.minutes(first),
         first_machine=recipes()[run.recipe.start].machine,
-        epochs=len(run.log),
-        minutes=sum(line["seconds"] for line in run.log) / 60,
-        machine=run.recipe.machine,
         rows="\n".join(rows),
         free="\n".join(row for row, _ in told),
         lies=sum(lies.values()),

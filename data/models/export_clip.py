@@ -70,17 +70,12 @@ not use it for anything that matters.
 def store(run: exporting.Finished, folder: Path, tokens: Any) -> None:
     """Write weights, config, tokenizer and processor as `from_pretrained` reads them."""
     import torch
-    from transformers import CLIPImageProcessorPil, CLIPProcessor
+    from transformers import CLIPProcessor
 
     model = untrained(run.recipe.options, tokens)
-    weights = {key: torch.from_numpy(each) for key, each in run.weights.items()}
-    model.load_state_dict(weights)
+    model.load_state_dict({key: torch.from_numpy(array) for key, array in run.weights.items()})
     model.half().save_pretrained(folder)
-    side = {"height": SIDE, "width": SIDE}
-    processor = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=side)
-    if not np.allclose(np.array(processor.image_mean) * 255, MEAN, atol=1e-3):
-        raise SystemExit("The processor scales pixels otherwise than the training did.")
-    CLIPProcessor(processor, tokens).save_pretrained(folder)
+    CLIPProcessor(exporting.processor(MEAN), tokens).save_pretrained(folder)
 
 
 def row(name: str, labeler: ZeroShotLabeler, images: Images, truth: np.ndarray) -> str:
@@ -133,25 +128,13 @@ def main() -> None:
             sorts.truth,
         ),
     ]
-    found = clip.load(str(folder))
-    vision, text = found.model.config.vision_config, found.model.config.text_config
+    model = clip.load(str(folder)).model
     card = CARD.format(
-        parameters=sum(each.numel() for each in found.model.parameters()),
-        layers=vision.num_hidden_layers,
-        width=vision.hidden_size,
-        patch=vision.patch_size,
-        side=vision.image_size,
-        text_layers=text.num_hidden_layers,
-        text_width=text.hidden_size,
-        words=text.vocab_size,
-        context=text.max_position_embeddings,
-        projection=found.model.config.projection_dim,
-        activation=vision.hidden_act,
-        size=(folder / "model.safetensors").stat().st_size / 1e6,
+        **exporting.described(model, run, folder),
+        context=model.config.text_config.max_position_embeddings,
+        projection=model.config.projection_dim,
+        activation=model.config.vision_config.hidden_act,
         things=len(drawings.classes()),
-        machine=run.recipe.machine,
-        epochs=len(run.log),
-        minutes=sum(line["seconds"] for line in run.log) / 60,
         rows="\n".join(lines),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

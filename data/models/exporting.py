@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+import training
 from safetensors.numpy import save_file
 from training import HERE, SIDE, Recipe, load_images, recipes, split
 
 from meznet_helpers import labels, measure
 from meznet_helpers.book.validation_set import read
+from meznet_helpers.finetune import run as runs
 from meznet_helpers.labelers import Backbone
 from meznet_helpers.labelers.packing import pack, unpack
 from meznet_helpers.measure import wilson
@@ -85,10 +86,8 @@ class Finished:
 def finished(name: str, out: Path, prefix: str) -> Finished:
     """Read the weights and the log of a run; those weights whose names begin so."""
     recipe = recipes()[name]
-    with safe_open(out / f"{name}.safetensors", "np") as stored:
-        log = json.loads(stored.metadata()["log"])
-        names = [key for key in stored.keys() if key.startswith(prefix)]  # noqa: SIM118, no dict
-        weights = {key.removeprefix(prefix): stored.get_tensor(key) for key in names}
+    tensors, header = runs.read(out / f"{name}.safetensors", "np")
+    log, weights = header["log"], runs.below(tensors, prefix)
     if len(log) != recipe.epochs:
         raise SystemExit(f"{name} is at epoch {len(log)} of {recipe.epochs}: train it to the end.")
     floats = {key: values for key, values in weights.items() if values.dtype.kind == "f"}
@@ -138,8 +137,8 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
     tried = {}
     for size in (recipe.size + more for more in ENLARGED):
         net = dataclasses.replace(backbone, size=size)
-        found = ranks(net, run.weights, list(x[held_out]), y[held_out])
-        tried[size] = float(measure.hits(found, 1).mean())
+        ranked = ranks(net, run.weights, list(x[held_out]), y[held_out])
+        tried[size] = float(measure.hits(ranked, 1).mean())
     backbone = dataclasses.replace(backbone, size=max(tried, key=tried.get))
 
     photographs, truth = read(images)
@@ -184,7 +183,7 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
         drop=-100 * lost / facts["n"],
         epochs=len(log),
         after=run.after,
-        hours=sum(line["seconds"] for line in log) / 3600,
+        hours=minutes(log) / 60,
         choice=", ".join(f"{value:.1%} at {key}" for key, value in tried.items()),
         note=run.note,
         upside_down=share(measure.hits(upside_down, 1)),
@@ -195,11 +194,43 @@ def export(run: Finished, ranks: Ranks, images: Path, out: Path, bits: int = 16)
     print(run.name, backbone.size, facts["hits1"] / facts["n"], facts["hits5"] / facts["n"])
 
 
+def processor(mean: tuple[float, ...]) -> Any:
+    """Return what prepares pixels for CLIP and its like, if it scales them as the training did."""
+    from transformers import CLIPImageProcessorPil
+
+    side = {"height": SIDE, "width": SIDE}
+    made = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=side)
+    if not np.allclose(np.array(made.image_mean) * 255, mean, atol=1e-3):
+        raise SystemExit("The processor scales pixels otherwise than the training did.")
+    return made
+
+
+def described(model: Any, run: Finished, folder: Path) -> dict[str, Any]:
+    """Return what the cards of CLIP and the captioner say of a net of two transformers."""
+    vision, text = model.config.vision_config, model.config.text_config
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layers": vision.num_hidden_layers,
+        "width": vision.hidden_size,
+        "patch": vision.patch_size,
+        "side": vision.image_size,
+        "text_layers": text.num_hidden_layers,
+        "text_width": text.hidden_size,
+        "words": text.vocab_size,
+        "size": (folder / "model.safetensors").stat().st_size / 1e6,
+        "machine": run.recipe.machine,
+        "epochs": len(run.log),
+        "minutes": minutes(run.log),
+    }
+
+
+def minutes(log: list[dict[str, float]]) -> float:
+    """Return how long a training took."""
+    return sum(line["seconds"] for line in log) / 60
+
+
 def arguments(framework: str, description: str) -> argparse.ArgumentParser:
-    """Return the options that both scripts take."""
-    names = sorted(name for name, one in recipes().items() if one.framework == framework)
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("names", nargs="+", choices=names)
-    parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs")
+    """Return the options that the scripts take."""
+    parser = training.arguments(description)
+    parser.add_argument("names", nargs="+", choices=training.named(framework))
     return parser

@@ -60,8 +60,8 @@ def row(name: str, made_of: str, images: object, truth: np.ndarray) -> str:
     ranks = rank_of_truth(net.predict(images, batch_size=250, progress=True).probs, truth)
     cells = [f"{len(net.labels)} classes", f"{net.index.vectors.shape[1]} numbers", made_of]
     for k in (1, 4):
-        found = accuracy(ranks, k).iloc[0]
-        cells.append(f"{found.accuracy:.1%} ({found.low:.1%} to {found.high:.1%})")
+        share = accuracy(ranks, k).iloc[0]
+        cells.append(f"{share.accuracy:.1%} ({share.low:.1%} to {share.high:.1%})")
     return f"| {name} | {' | '.join(cells)} | {len(truth):,} |"
 
 
@@ -77,8 +77,8 @@ def main() -> None:
     if min(map(len, files)) < 1:
         raise SystemExit(f"{args.images} lacks photographs of a class of Tiny-ImageNet.")
     make("animals", zoo, zoo.truth, zoo.labels)
-    truth = np.repeat(np.arange(len(files)), [len(each) for each in files])
-    make("photographs", [file for each in files for file in each], truth, space)
+    truth = np.repeat(np.arange(len(files)), [len(group) for group in files])
+    make("photographs", [file for group in files for file in group], truth, space)
     photographs, right = read(args.validation or args.images)
     lines = [
         row("animals", f"{len(zoo):,} pictures", new.images, new.truth),

@@ -34,12 +34,12 @@ class Sentences:
     def write(self, rng: np.random.Generator, which: np.ndarray) -> list[tuple[str, str]]:
         """Write a prompt, mostly empty, and the whole text for each class of an array."""
         forms = rng.choice(len(SHARES), len(which), p=SHARES)
-        found = []
-        for at, form in zip(which, forms, strict=True):
-            words = self.words[at]
+        pairs = []
+        for label, form in zip(which, forms, strict=True):
+            words = self.words[label]
             word = words[0 if rng.random() < FIRST else rng.integers(len(words))]
-            found.append(self.form(form, word, self.kinds[rng.integers(2)][at]))
-        return found
+            pairs.append(self.form(form, word, self.kinds[rng.integers(2)][label]))
+        return pairs
 
     def form(self, form: int, word: str, kind: str) -> tuple[str, str]:
         """Write one form of sentence about a word and its kind."""
@@ -56,20 +56,20 @@ class Sentences:
 
 def photographs() -> Sentences:
     """Return the words for Tiny-ImageNet's 200 classes, WordNet's."""
-    found = captions.photographs()
-    return Sentences("photo", found.words, found.kinds)
+    own = captions.photographs()
+    return Sentences("photo", own.words, own.kinds)
 
 
 def drawn() -> Sentences:
     """Return the words for Emoji Zoo's classes that are no animals: names and keywords."""
-    found = captions.drawn()
-    return Sentences("drawing", found.words, found.kinds)
+    own = captions.drawn()
+    return Sentences("drawing", own.words, own.kinds)
 
 
 def all_texts() -> Iterator[str]:
     """Yield each form of each word: what the tokenizer is made for."""
-    for one in (photographs(), drawn()):
-        for at, words in enumerate(one.words):
+    for sort in (photographs(), drawn()):
+        for label, words in enumerate(sort.words):
             for word in words:
                 for form in range(len(SHARES)):
-                    yield one.form(form, word, one.kinds[form % 2][at])[1]
+                    yield sort.form(form, word, sort.kinds[form % 2][label])[1]

@@ -16,9 +16,11 @@ import drawings
 import numpy as np
 import sentences
 import wordlist
-from training import SIDE, Run, enlarged, main
+from training import SIDE, Run, main, normalized
 
 from meznet_helpers import labels
+from meznet_helpers.finetune import forward
+from meznet_helpers.finetune import run as runs
 from meznet_helpers.words import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
@@ -74,21 +76,16 @@ class CaptionerRun(Run):
 
     def go_on_from(self, start: str) -> None:
         """Take another run's weights, but for those that belong to its words."""
-        import torch
-        from safetensors.torch import load_file
-
-        earlier = load_file(self.file.with_name(f"{start}.safetensors"))
-        with torch.no_grad():
-            for name, weight in self.weights().items():
-                if not name.endswith(("word_embeddings.weight", "cls.predictions.bias")):
-                    weight.copy_(earlier[f"weights/{name}"])
+        earlier = runs.read(self.file.with_name(f"{start}.safetensors"))[0]
+        words = ("word_embeddings.weight", "cls.predictions.bias")
+        kept = {name: own for name, own in self.weights().items() if not name.endswith(words)}
+        runs.fill(kept, runs.below(earlier, "weights/"))
 
     def seen(self, images: Any) -> Any:
         """Embed pixels (images, 3, 64, 64): one vector for the picture, one for each patch."""
         import torch
 
-        mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
-        images = (images - mean.to(images.device)) / deviation.to(images.device)
+        images = normalized(images, MEAN, DEVIATION)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.start):
             return self.model.vision_model(images).last_hidden_state
 
@@ -97,25 +94,22 @@ class CaptionerRun(Run):
 
         A prompt's own tokens count as padding there: nobody has to guess them.
         """
-        prompts, texts = (list(each) for each in zip(*pairs, strict=True))
+        prompts, texts = map(list, zip(*pairs, strict=True))
         batch = self.tokens(texts, padding=True, return_tensors="pt")
         right = batch.input_ids[:, 1:].clone()
         for row, asked in zip(right, self.tokens(prompts).input_ids, strict=True):
             row[: len(asked) - 2] = self.tokens.pad_token_id  # without [CLS] and [SEP]
-        found = {
-            "ids": batch.input_ids[:, :-1],
-            "mask": batch.attention_mask[:, :-1],
-            "right": right,
-        }
-        return {key: value.to(self.device) for key, value in found.items()}
+        ids, mask = batch.input_ids[:, :-1], batch.attention_mask[:, :-1]
+        parts = {"ids": ids, "mask": mask, "right": right}
+        return {key: tensor.to(self.device) for key, tensor in parts.items()}
 
     def losses(self, seen: Any, ids: Any, mask: Any, right: Any) -> Any:
         """Return each text's loss, summed over the tokens that follow its prompt."""
         from torch.nn import functional
 
-        found = self.model.text_decoder(ids, attention_mask=mask, encoder_hidden_states=seen)
+        said = self.model.text_decoder(ids, attention_mask=mask, encoder_hidden_states=seen)
         return functional.cross_entropy(
-            found.logits.float().transpose(1, 2),
+            said.logits.float().transpose(1, 2),
             right,
             ignore_index=self.tokens.pad_token_id,
             reduction="none",
@@ -128,8 +122,8 @@ class CaptionerRun(Run):
         names = labels.tiny_imagenet().names
         texts = self.encoded([("a photo of", frame("a photo of {a}", name)) for name in names])
         seen, columns = self.seen(images), []
-        for at in range(0, len(names), AT_ONCE):
-            some = {key: value[at : at + AT_ONCE] for key, value in texts.items()}
+        for start in range(0, len(names), AT_ONCE):
+            some = {key: value[start : start + AT_ONCE] for key, value in texts.items()}
             count = len(some["ids"])
             repeated = {key: value.repeat(len(seen), 1) for key, value in some.items()}
             losses = self.losses(seen.repeat_interleave(count, 0), **repeated)
@@ -144,7 +138,7 @@ class CaptionerRun(Run):
         for pixels, maps, photos, drawn, rate, rng in drawings.batches(self, x, y, training, seed):
             pairs = self.photos.write(rng, photos) + self.drawn.write(rng, drawn)
             with torch.autocast(self.device.type, torch.bfloat16):
-                embedded = self.seen(enlarged(pixels, maps, self.size))
+                embedded = self.seen(forward.crop(pixels, maps, self.size))
                 losses = self.losses(embedded, **self.encoded(pairs))
             self.update(losses.mean(), rate)
             sure = (losses[: len(photos)] < np.log(2)).float().mean()

@@ -17,9 +17,10 @@ from typing import Any
 import captions
 import drawings
 import numpy as np
-from training import SIDE, Run, enlarged, main
+from training import SIDE, Run, main, normalized
 
 from meznet_helpers import labels
+from meznet_helpers.finetune import forward
 from meznet_helpers.words import frame
 
 MEAN, DEVIATION = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)  # CLIP's, of 0 to 255
@@ -44,7 +45,7 @@ def tokenizer(folder: Path) -> Any:
         letters = sorted(ByteLevel.alphabet())
         tokens = [trained.bos_token, trained.eos_token, *letters]
         tokens += [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in merges]
-        vocabulary = {token: at for at, token in enumerate(dict.fromkeys(tokens))}
+        vocabulary = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
         pairs = [tuple(pair) for pair in merges]
         CLIPTokenizer(vocabulary, pairs, model_max_length=CONTEXT).save_pretrained(folder)
     return CLIPTokenizer.from_pretrained(folder)
@@ -112,19 +113,12 @@ class ClipRun(Run):
         """Return the same: the net has no running statistics."""
         return self.parameters()
 
-    def go_on_from(self, start: str) -> None:
-        """No recipe goes on from another."""
-        raise NotImplementedError
-
     def seen(self, images: Any) -> Any:
         """Embed pixels (images, 3, 64, 64)."""
-        import torch
         from torch.nn import functional
 
-        mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
-        images = (images - mean.to(images.device)) / deviation.to(images.device)
-        found = self.model.vision_model(images).pooler_output
-        return functional.normalize(self.model.visual_projection(found))
+        pooled = self.model.vision_model(normalized(images, MEAN, DEVIATION)).pooler_output
+        return functional.normalize(self.model.visual_projection(pooled))
 
     def read(self, texts: list[str]) -> Any:
         """Embed captions."""
@@ -133,8 +127,8 @@ class ClipRun(Run):
         batch = self.tokens(texts, padding=True, truncation=True, return_tensors="pt").to(
             self.device
         )
-        found = self.model.text_projection(self.model.text_model(**batch).pooler_output)
-        return functional.normalize(found)
+        pooled = self.model.text_model(**batch).pooler_output
+        return functional.normalize(self.model.text_projection(pooled))
 
     def logits(self, images: Any, training: bool) -> Any:
         """Compare photographs with the names of the 200 classes; see `Run.logits`."""
@@ -148,7 +142,7 @@ class ClipRun(Run):
         seen = []
         for pixels, maps, photos, drawn, rate, rng in drawings.batches(self, x, y, training, seed):
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss, hits = self.loss(enlarged(pixels, maps, self.size), photos, drawn, rng)
+                loss, hits = self.loss(forward.crop(pixels, maps, self.size), photos, drawn, rng)
             self.update(loss, rate)
             with torch.no_grad():
                 self.model.logit_scale.clamp_(max=SCALE)

@@ -78,13 +78,13 @@ def asked(part: str) -> tuple[list[list[str]], np.ndarray, np.ndarray, np.ndarra
     """
     predictions, truth = validation_set.tables(part)
     chosen = judging.candidates(predictions)
-    at = np.flatnonzero((chosen == truth[:, None]).any(1))
-    chosen, labels = chosen[at], predictions.labels.names
-    given = np.take_along_axis(predictions.probs[:, at], chosen[None], 2)
-    mean = np.take_along_axis(soft(predictions.probs)[at], chosen, 1).argmax(1)
+    rows = np.flatnonzero((chosen == truth[:, None]).any(1))
+    chosen, labels = chosen[rows], predictions.labels.names
+    given = np.take_along_axis(predictions.probs[:, rows], chosen[None], 2)
+    mean = np.take_along_axis(soft(predictions.probs)[rows], chosen, 1).argmax(1)
     percents = np.rint(100 * given).astype(int).transpose(1, 2, 0)
-    right = (chosen == truth[at][:, None]).argmax(1)
-    return [[labels[one] for one in row] for row in chosen], percents, right, mean
+    right = (chosen == truth[rows][:, None]).argmax(1)
+    return [[labels[label] for label in row] for row in chosen], percents, right, mean
 
 
 def learned(count: int) -> np.ndarray:
@@ -127,13 +127,13 @@ class Judge:
         import torch
 
         self.model.eval()
-        found = []
+        texts = [judging.written(*asked) for asked in zip(names, percents, strict=True)]
+        parts = []
         with torch.inference_mode():
-            for at in range(0, len(names), 256):
-                some = zip(names[at : at + 256], percents[at : at + 256], strict=True)
-                texts = [judging.written(*one) for one in some]
-                found.append(self.logits(texts)[:, self.numbers].argmax(1).numpy())
-        return np.concatenate(found)
+            for start in range(0, len(texts), 256):
+                logits = self.logits(texts[start : start + 256])[:, self.numbers]
+                parts.append(logits.argmax(1).numpy())
+        return np.concatenate(parts)
 
 
 def train(judge: Judge, seed: int) -> None:
@@ -142,29 +142,29 @@ def train(judge: Judge, seed: int) -> None:
     from torch.nn import functional
 
     names, percents, right, mean = asked("fit")
-    places, kept = (np.flatnonzero(learned(len(right)) == each) for each in (True, False))
+    fitted, others = (np.flatnonzero(learned(len(right)) == part) for part in (True, False))
     optimizer = torch.optim.AdamW(judge.model.parameters(), RATE, weight_decay=0.05)
-    steps = len(places) // BATCH
+    steps = len(fitted) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, EPOCHS * steps, pct_start=0.1)
     rng = np.random.default_rng(seed)
     for epoch in range(EPOCHS):
         judge.model.train()
-        order, losses = rng.permutation(places), []
+        order, losses = rng.permutation(fitted), []
         for step in bar(range(steps), label=f"judge, {epoch + 1} of {EPOCHS}"):
             texts, answers = [], []
-            for at in order[step * BATCH : (step + 1) * BATCH]:
-                rows, nets = (rng.permutation(size) for size in percents[at].shape)
-                shuffled = percents[at][rows][:, nets]
-                texts.append(judging.written([names[at][row] for row in rows], shuffled))
-                answers.append(judge.numbers[int(np.flatnonzero(rows == right[at])[0])])
+            for question in order[step * BATCH : (step + 1) * BATCH]:
+                rows, nets = (rng.permutation(size) for size in percents[question].shape)
+                shuffled = percents[question][rows][:, nets]
+                texts.append(judging.written([names[question][row] for row in rows], shuffled))
+                answers.append(judge.numbers[int(np.flatnonzero(rows == right[question])[0])])
             loss = functional.cross_entropy(judge.logits(texts).float(), torch.tensor(answers))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        said = judge.answers([names[at] for at in kept], percents[kept])
-        hits, best = (np.mean(each == right[kept]) for each in (said, mean[kept]))
+        answers = judge.answers([names[question] for question in others], percents[others])
+        hits, best = (np.mean(given == right[others]) for given in (answers, mean[others]))
         print(epoch + 1, f"loss {np.mean(losses):.4f} right {hits:.4f} mean {best:.4f}", flush=True)
 
 
@@ -190,7 +190,7 @@ def main() -> None:
     judge.tokens.save_pretrained(FOLDER)
     judge.model.float()
     names, percents, right, mean = asked("judge")
-    said = judge.answers(names, percents)
+    answers = judge.answers(names, percents)
     card = CARD.format(
         parameters=judge.model.num_parameters(),
         layers=SIZE["n_layer"],
@@ -201,7 +201,7 @@ def main() -> None:
         n=int(learned(len(asked("fit")[2])).sum()),
         epochs=EPOCHS,
         n_judged=len(right),
-        judge=share(said == right),
+        judge=share(answers == right),
         mean=share(mean == right),
     )
     (FOLDER / "README.md").write_text(card, encoding="utf-8")

@@ -19,38 +19,22 @@ from typing import Any
 import numpy as np
 from training import Recipe, Run, committed, main
 
+from meznet_helpers.finetune import nets
+
 
 def build(recipe: Recipe, size: int) -> Any:
-    """Build the application on the torch backend, ready for training, with logits at the end."""
+    """Build the application on the torch backend, channels first, with logits at the end."""
     import keras
-    from torch.nn import functional
-
-    def batch_norm(self: Any, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        return functional.batch_norm(
-            inputs,
-            self.moving_mean.value,
-            self.moving_variance.value,
-            self.gamma.value if self.scale else None,
-            self.beta.value if self.center else None,
-            training,
-            0.03,  # Keras' 1 - 0.99 and 1 - 0.999 lag behind so short a training
-            self.epsilon,
-        )
 
     keras.utils.clear_session()  # a second build gives its weights the same names
     keras.config.set_image_data_format("channels_first")
-    keras.layers.BatchNormalization.call = batch_norm
-    model = getattr(keras.applications, recipe.application)(
+    return getattr(keras.applications, recipe.application)(
         input_shape=(3, size, size),
         weights=None,
         classes=200,
         classifier_activation=None,
         **recipe.options,
     )
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Dropout):
-            layer.rate = 0.0  # so short a training underfits; nothing to regularize
-    return model
 
 
 def depthwise(weight: Any) -> bool:
@@ -77,15 +61,6 @@ def he_start(model: Any, seed: int) -> None:
             weight.assign(rng.normal(0, he(weight), weight.shape))
 
 
-def preprocess(pixels: Any, mode: str) -> Any:
-    """Scale pixels (images, 3, height, width) with Keras' own function."""
-    from keras.applications import imagenet_utils
-
-    if mode == "raw":
-        return pixels
-    return imagenet_utils.preprocess_input(pixels, data_format="channels_first", mode=mode)
-
-
 class KerasRun(Run):
     """A Keras application on the torch backend."""
 
@@ -95,6 +70,7 @@ class KerasRun(Run):
         """Build the application, its kernels drawn anew."""
         self.model = build(self.recipe, self.size)
         he_start(self.model, seed)
+        self.net = nets.as_torch(self.model, self.recipe.mode, first=True)
 
     def parameters(self) -> dict[str, Any]:
         """Return what is trained, by Keras' paths."""
@@ -117,10 +93,7 @@ class KerasRun(Run):
 
     def logits(self, images: Any, training: bool) -> Any:
         """Preprocess pixels and run the net on them; see `Run.logits`."""
-        import torch
-
-        images = preprocess(images, self.recipe.mode)
-        return self.model(images.contiguous(memory_format=torch.channels_last), training=training)
+        return self.net.train(training)(images)
 
 
 if __name__ == "__main__":

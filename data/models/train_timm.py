@@ -13,8 +13,10 @@ from typing import Any
 
 import drawings
 import numpy as np
-from training import Run, crops, enlarged, main, planes, rates
+from training import Run, crops, main, normalized, rates
 
+from meznet_helpers.finetune import forward
+from meznet_helpers.finetune import run as runs
 from meznet_helpers.progress import bar
 
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # ImageNet's, as timm's
@@ -50,29 +52,18 @@ class TimmRun(Run):
 
     def go_on_from(self, start: str) -> None:
         """Take the weights of another recipe's finished run, which lies beside this one."""
-        from safetensors.torch import load_file
-
         file = self.file.with_name(f"{start}.safetensors")
         if not file.exists():
             raise SystemExit(f"{file} is missing: train {start} first, with the same --out.")
-        own = "weights/net."
-        earlier = {
-            name.removeprefix(own): each
-            for name, each in load_file(file).items()
-            if name.startswith(own)
-        }
-        self.model["net"].load_state_dict(earlier)
+        self.model["net"].load_state_dict(runs.below(runs.read(file)[0], "weights/net."))
 
     def features(self, images: Any, training: bool) -> Any:
         """Preprocess pixels (images, 3, size, size); returns what the heads see."""
         import torch
 
-        mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, DEVIATION))
-        images = (images - mean.to(images.device)) / deviation.to(images.device)
-        self.model.train(training)
-        net = self.model["net"]
-        found = net.forward_features(images.contiguous(memory_format=torch.channels_last))
-        return net.forward_head(found, pre_logits=True)
+        images = normalized(images, MEAN, DEVIATION).contiguous(memory_format=torch.channels_last)
+        net = self.model.train(training)["net"]
+        return net.forward_head(net.forward_features(images), pre_logits=True)
 
     def logits(self, images: Any, training: bool) -> Any:
         """Run the net and its head for photographs; see `Run.logits`."""
@@ -91,16 +82,15 @@ class TimmRun(Run):
         steps, seen = len(pictures) // half, []
         photos, order = rng.permutation(training), rng.permutation(len(pictures))
         label = f"{self.file.stem}, {done + 1} of {self.recipe.epochs}"
-        for at, rate in zip(
+        for step, rate in zip(
             bar(range(steps), label=label), rates(self.recipe, steps, done), strict=True
         ):
-            drawn = order[at * half : (at + 1) * half]
-            chosen = np.sort(photos.take(range(at * half, (at + 1) * half), mode="wrap"))
+            drawn = order[step * half : (step + 1) * half]
+            chosen = np.sort(photos.take(range(step * half, (step + 1) * half), mode="wrap"))
             pixels = np.concatenate([x[chosen], pictures[drawn]])
             maps = crops(rng, 2 * half, self.recipe.area)
-            features = self.features(
-                enlarged(planes(pixels, self.device), maps, self.size), training=True
-            )
+            images = forward.crop(forward.pixels(pixels, self.device), maps, self.size)
+            features = self.features(images, training=True)
             right = torch.from_numpy(np.concatenate([y[chosen], truth[drawn]])).to(self.device)
             logits = self.model["net"].get_classifier()(features[:half])
             loss = functional.cross_entropy(logits, right[:half])

@@ -5,8 +5,8 @@ is here. All of it runs on torch.
 """
 
 import argparse
+import dataclasses
 import json
-import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from meznet_helpers.files import aside
+from meznet_helpers.finetune import forward
+from meznet_helpers.finetune import run as runs
 from meznet_helpers.progress import bar
 
 HERE = Path(__file__).parent
@@ -66,16 +69,13 @@ def load_images(folder: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
             raise SystemExit(
                 f"{folder} has {len(wnids)} classes below train/; Tiny-ImageNet has 200."
             )
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = cache / f"train_x.{os.getpid()}.npy"  # another run may be at it too
-        pixels = np.lib.format.open_memmap(aside, "w+", np.uint8, (len(files), SIDE, SIDE, 3))
-        for at, file in enumerate(bar(files, label="decode", unit="image")):
-            pixels[at] = np.asarray(Image.open(file).convert("RGB"))
-        pixels.flush()
-        aside.replace(cache / "train_x.npy")
-        np.save(
-            cache / "train_y.npy", np.array([wnids.index(f.parts[-3]) for f in files], np.int64)
-        )
+        with aside(cache / "train_x.npy") as part:
+            pixels = np.lib.format.open_memmap(part, "w+", np.uint8, (len(files), SIDE, SIDE, 3))
+            for row, file in enumerate(bar(files, label="decode", unit="image")):
+                pixels[row] = np.asarray(Image.open(file).convert("RGB"))
+            pixels.flush()
+        truth = [wnids.index(file.parts[-3]) for file in files]
+        np.save(cache / "train_y.npy", np.array(truth, np.int64))
     return np.load(cache / "train_x.npy", mmap_mode="r"), np.load(cache / "train_y.npy")
 
 
@@ -106,51 +106,37 @@ def crops(rng: np.random.Generator, count: int, area: float) -> np.ndarray:
 def rates(recipe: Recipe, steps: int, epoch: int) -> Iterator[float]:
     """Yield the learning rate of each step of an epoch: a warm-up, then a cosine down to zero."""
     total = recipe.epochs * steps
-    for at in range(epoch * steps, (epoch + 1) * steps):
-        if at < WARM_UP:
-            yield recipe.rate * (at + 1) / WARM_UP
+    for step in range(epoch * steps, (epoch + 1) * steps):
+        if step < WARM_UP:
+            yield recipe.rate * (step + 1) / WARM_UP
         else:
-            yield recipe.rate * 0.5 * (1 + np.cos(np.pi * (at - WARM_UP) / (total - WARM_UP)))
+            yield recipe.rate * 0.5 * (1 + np.cos(np.pi * (step - WARM_UP) / (total - WARM_UP)))
 
 
 def committed(commit: str, file: str) -> bytes:
     """Read a file of this folder as an earlier commit has it."""
     command = ["git", "-C", HERE, "show", f"{commit}:./{file}"]
-    found = subprocess.run(command, capture_output=True)
-    if found.returncode:
-        raise SystemExit(f"{file} can't be read from commit {commit}: {found.stderr.decode()}")
-    return found.stdout
+    shown = subprocess.run(command, capture_output=True)
+    if shown.returncode:
+        raise SystemExit(f"{file} can't be read from commit {commit}: {shown.stderr.decode()}")
+    return shown.stdout
 
 
-def planes(pixels: np.ndarray, device: Any) -> Any:
-    """Move pixels (images, height, width, 3) to the device as floats, channels first in shape."""
+def normalized(images: Any, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Any:
+    """Scale pixels (images, 3, height, width) from 0 to 255 by the channel."""
     import torch
 
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
-
-
-def enlarged(images: Any, maps: np.ndarray, size: int) -> Any:
-    """Take one crop of each image (images, 3, height, width), bilinearly, to `size` pixels."""
-    import torch
-    from torch.nn import functional
-
-    maps, shape = torch.from_numpy(maps).to(images.device), (*images.shape[:2], size, size)
-    grid = functional.affine_grid(maps, shape, align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    shift, spread = (torch.tensor(values, device=images.device) for values in (mean, deviation))
+    return (images - shift.view(3, 1, 1)) / spread.view(3, 1, 1)
 
 
 def logged(file: Path) -> list[dict[str, float]]:
     """Read the log of a run's file: one entry for each epoch done, none without a file."""
-    from safetensors import safe_open
-
-    if not file.exists():
-        return []
-    with safe_open(file, "np") as stored:
-        return json.loads(stored.metadata()["log"])
+    return runs.read(file, "np")[1]["log"] if file.exists() else []
 
 
-class Run(ABC):
-    """A net, its optimizer, and the file that keeps both between epochs."""
+class Run(runs.Run, ABC):
+    """A net of one framework, trained by one recipe."""
 
     framework: str  # whose nets these are
 
@@ -158,20 +144,14 @@ class Run(ABC):
         """Build the net and fill it: from the file, from earlier weights, or at random."""
         import torch
 
-        self.recipe, self.file, self.log = recipe, file, logged(file)
-        self.size = recipe.size_at(len(self.log))
+        self.recipe, self.file = recipe, file
+        self.size = recipe.size_at(len(logged(file)))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.build(seed)
-        decayed = [p for p in self.parameters().values() if p.ndim > 1]
-        others = [p for p in self.parameters().values() if p.ndim <= 1]  # biases, batch norm
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.decay}, {"params": others}],
-            betas=(0.9, 0.99),
-            weight_decay=0.0,
-        )
-        if self.log:
-            self.resume()
-        elif recipe.start:
+        facts = {"recipe": dataclasses.asdict(recipe), "seed": seed}
+        options = {"decay": recipe.decay, "betas": (0.9, 0.99)}
+        super().__init__(file, facts, self.weights, self.parameters(), **options)
+        if not self.log and recipe.start:
             self.go_on_from(recipe.start)
 
     @abstractmethod
@@ -186,55 +166,22 @@ class Run(ABC):
     def weights(self) -> dict[str, Any]:
         """Return all tensors of the net by name, those that are not trained too."""
 
-    @abstractmethod
     def go_on_from(self, start: str) -> None:
         """Take earlier weights of this net."""
+        raise NotImplementedError
 
     @abstractmethod
     def logits(self, images: Any, training: bool) -> Any:
         """Preprocess pixels (images, 3, size, size) and run the net on them."""
-
-    def resume(self) -> None:
-        """Read what `save` wrote."""
-        import torch
-        from safetensors import safe_open
-
-        with safe_open(self.file, "pt", device=str(self.device)) as stored, torch.no_grad():
-            for name, weight in self.weights().items():
-                weight.copy_(stored.get_tensor(f"weights/{name}"))
-            for name, parameter in self.parameters().items():
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                state = {key: stored.get_tensor(f"{key}/{name}") for key in keys}
-                self.optimizer.state[parameter] = state
-
-    def save(self) -> None:
-        """Write weights, optimizer and log aside, then in place of the file."""
-        from safetensors.torch import save_file
-
-        tensors = {f"weights/{name}": each.detach() for name, each in self.weights().items()}
-        for name, parameter in self.parameters().items():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"{key}/{name}"] = value
-        aside = self.file.with_suffix(".part")
-        tensors = {key: value.contiguous() for key, value in tensors.items()}
-        save_file(tensors, aside, {"log": json.dumps(self.log)})
-        aside.replace(self.file)
-
-    def update(self, loss: Any, rate: float) -> None:
-        """Take one step of the optimizer."""
-        self.optimizer.zero_grad()
-        loss.backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
 
     def step(self, pixels: np.ndarray, maps: np.ndarray, truth: np.ndarray, rate: float) -> Any:
         """Train on one batch; returns its loss and its accuracy before the step."""
         import torch
         from torch.nn import functional
 
-        images, right = planes(pixels, self.device), torch.from_numpy(truth).to(self.device)
-        logits = self.logits(enlarged(images, maps, self.size), training=True)
+        right = torch.from_numpy(truth).to(self.device)
+        images = forward.crop(forward.pixels(pixels, self.device), maps, self.size)
+        logits = self.logits(images, training=True)
         loss = functional.cross_entropy(logits, right)
         self.update(loss, rate)
         return loss.item(), (logits.argmax(1) == right).float().mean().item()
@@ -246,8 +193,8 @@ class Run(ABC):
         batch, steps = self.recipe.batch, len(training) // self.recipe.batch
         order, seen = rng.permutation(training), []
         batches = bar(range(steps), label=f"{self.file.stem}, {done + 1} of {self.recipe.epochs}")
-        for at, rate in zip(batches, rates(self.recipe, steps, done), strict=True):
-            chosen = np.sort(order[at * batch : (at + 1) * batch])
+        for step, rate in zip(batches, rates(self.recipe, steps, done), strict=True):
+            chosen = np.sort(order[step * batch : (step + 1) * batch])
             maps = crops(rng, batch, self.recipe.area)
             seen.append(self.step(x[chosen], maps, y[chosen], rate))
         return np.mean(seen, 0)
@@ -259,11 +206,11 @@ class Run(ABC):
 
         hits, size = 0, self.size
         with torch.inference_mode():
-            for at in range(0, len(y), 250):
-                images = planes(x[at : at + 250], self.device)
+            for start in range(0, len(y), 250):
+                images = forward.pixels(x[start : start + 250], self.device)
                 images = functional.interpolate(images, (size, size), mode="bilinear")
                 guesses = self.logits(images, training=False).argmax(1).cpu().numpy()
-                hits += int((guesses == y[at : at + 250]).sum())
+                hits += int((guesses == y[start : start + 250]).sum())
         return hits / len(y)
 
 
@@ -289,13 +236,23 @@ def train(kind: type[Run], name: str, images: Path, out: Path, seed: int) -> Non
         print(name, *(f"{key} {value}" for key, value in line.items()), flush=True)
 
 
-def main(kind: type[Run], description: str) -> None:
-    """Parse the command line and train one net of a kind."""
-    names = sorted(name for name, one in recipes().items() if one.framework == kind.framework)
+def named(framework: str) -> list[str]:
+    """Return the names of a framework's recipes."""
+    return sorted(name for name, recipe in recipes().items() if recipe.framework == framework)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Return the options that training and export share."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("name", choices=names)
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs")
+    return parser
+
+
+def main(kind: type[Run], description: str) -> None:
+    """Parse the command line and train one net of a kind."""
+    parser = arguments(description)
+    parser.add_argument("name", choices=named(kind.framework))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
     args = parser.parse_args()

@@ -27,8 +27,8 @@ PHOTOGRAPHS = Recipe(epochs=5, rate=1e-2, batch=256, crop=0.5, mixed=True)
 def drawings() -> None:
     """Write data/models/clip-tuned/."""
     parts = clip_study.split(clip.cropped(emojizoo.animal_or_not()), "picture", 0)
-    found = clip.tune(*parts[:2], METHOD, templates=clip_study.TEMPLATE)
-    write(found, "tiny", parts[0], {"valid": parts[1], "test": parts[2]})
+    net = clip.tune(*parts[:2], METHOD, templates=clip_study.TEMPLATE)
+    write(net, "tiny", parts[0], {"valid": parts[1], "test": parts[2]})
 
 
 def photographs(images: Path, validation_images: Path, cache: Path) -> None:
@@ -36,19 +36,18 @@ def photographs(images: Path, validation_images: Path, cache: Path) -> None:
     space, (x, y) = labels.tiny_imagenet(), load_images(images, cache)
     chosen, truth = validation_set.read(validation_images)
     train, valid = (
-        Dataset(Images(list(x[some]), [str(at) for at in some]), y[some], space)
-        for some in split(y)
+        Dataset(Images(list(x[some]), list(map(str, some))), y[some], space) for some in split(y)
     )
-    found = clip.tune(train, valid, METHOD, PHOTOGRAPHS, progress=True)
+    net = clip.tune(train, valid, METHOD, PHOTOGRAPHS, progress=True)
     judged = {"valid": valid, "test": Dataset(chosen, truth, space)}
-    write(found, "tiny-photographs", train, judged)
+    write(net, "tiny-photographs", train, judged)
 
 
-def write(found: clip.Tuned, name: str, train: Dataset, judged: dict[str, Dataset]) -> None:
+def write(net: clip.Tuned, name: str, train: Dataset, judged: dict[str, Dataset]) -> None:
     """Write the folder of a tuned CLIP in place of an older one."""
     folder = tuned.find(name)
     shutil.rmtree(folder, ignore_errors=True)
-    report.save(found, folder, train, judged)
+    report.save(net, folder, train, judged)
     print((folder / "README.md").read_text(encoding="utf-8"))
 
 

@@ -37,6 +37,6 @@ def tokenizer(texts: Iterable[str], context: int) -> Any:
     counted = Counter(word for text in texts for word, _ in split(clean(text)))
     words = sorted(counted, key=lambda word: (-counted[word], word))
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    pieces = [*SPECIAL.values(), *words, *letters, *(f"##{one}" for one in letters)]
-    vocabulary = {piece: at for at, piece in enumerate(dict.fromkeys(pieces))}
+    pieces = [*SPECIAL.values(), *words, *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
     return BertTokenizer(vocabulary, model_max_length=context, **SPECIAL)

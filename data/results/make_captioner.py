@@ -15,7 +15,7 @@ import pandas as pd
 from meznet_helpers import labels, measure
 from meznet_helpers.assets import profile
 from meznet_helpers.book import validation_set
-from meznet_helpers.images import Images
+from meznet_helpers.images import Dataset, Images
 from meznet_helpers.llm import CaptionLabeler
 from meznet_helpers.llm.answers import Reader
 from meznet_helpers.measure import rank_of_truth
@@ -53,7 +53,7 @@ def free(images: Images, truth: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]
     for prompt in FREE:
         texts = CaptionLabeler("tiny").describe(images, prompt, progress=True)["text"]
         answers = [reader.read(text) for text in texts]
-        right = [answer.position == at for answer, at in zip(answers, truth, strict=True)]
+        right = [answer.position == label for answer, label in zip(answers, truth, strict=True)]
         off = Counter(answer.how for answer in answers if answer.position is None)
         row = {"beginning": prompt, "n": len(truth), "hits": sum(right), "off": sum(off.values())}
         row |= {how: off[how] for how in ("empty", "several", "other")}
@@ -61,8 +61,8 @@ def free(images: Images, truth: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]
         print(rows[-1], flush=True)
         if not lies:
             wrong = zip(texts, truth, right, strict=True)
-            lies = Counter((text, names[at]) for text, at, fine in wrong if not fine)
-    table = [(said, of, times) for (said, of), times in lies.most_common(LIES)]
+            lies = Counter((text, names[label]) for text, label, fine in wrong if not fine)
+    table = [(*lie, times) for lie, times in lies.most_common(LIES)]
     return pd.DataFrame(rows), pd.DataFrame(table, columns=["said", "of", "times"])
 
 
@@ -72,10 +72,11 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
     images, truth = validation_set.read(parser.parse_args().images)
     judging = np.flatnonzero(validation_set.split().loc[list(images.names), "part"] == "judge")
-    some = Images([images[at] for at in judging], [images.names[at] for at in judging])
+    judged = Dataset(images, truth, labels.tiny_imagenet()).take(judging)
     FOLDER.mkdir(exist_ok=True)
-    texts, lies = free(some, truth[judging])
-    tables = {"prompts": constrained(some, truth[judging]), "free": texts, "lies": lies}
+    texts, lies = free(judged.images, judged.truth)
+    prompts = constrained(judged.images, judged.truth)
+    tables = {"prompts": prompts, "free": texts, "lies": lies}
     for name, table in tables.items():
         table.to_csv(FOLDER / f"{name}.csv", index=False, lineterminator="\n")
 

@@ -35,17 +35,17 @@ SIZES = ((1_000, 1_280), (50_000, 512))
 
 def each_time(zoo: Dataset, net: NetworkLabeler, weights: np.ndarray) -> list[float]:
     """Encode for each partition, as the document does; return the accuracies."""
-    found = []
+    accuracies = []
     for weight in bar(weights, label=net.name):
         means = []
         for label in range(len(zoo.labels)):
-            own = [zoo.images[at] for at in np.flatnonzero((zoo.truth == label) & (weight > 0))]
-            means.append(net.features(own, batch_size=BATCH).mean(axis=0))
-        judged = np.flatnonzero(weight == 0)
-        queries = net.features([zoo.images[at] for at in judged], batch_size=BATCH)
+            own = zoo.take(np.flatnonzero((zoo.truth == label) & (weight > 0)))
+            means.append(net.features(list(own.images), batch_size=BATCH).mean(axis=0))
+        judged = zoo.take(np.flatnonzero(weight == 0))
+        queries = net.features(list(judged.images), batch_size=BATCH)
         guesses = cosine_similarity(queries, np.stack(means)).argmax(axis=1)
-        found.append(float((guesses == zoo.truth[judged]).mean()))
-    return found
+        accuracies.append(float((guesses == judged.truth).mean()))
+    return accuracies
 
 
 def encode_once() -> pd.DataFrame:
@@ -62,8 +62,8 @@ def encode_once() -> pd.DataFrame:
         own = repeats.by_run(judged, 1)["accuracy"].tolist()
         start = time.perf_counter()
         theirs = each_time(zoo, net, weights)
-        each = time.perf_counter() - start
-        rows.append([name, len(zoo), RUNS, each / once, sum(np.equal(own, theirs)), np.mean(own)])
+        anew = time.perf_counter() - start
+        rows.append([name, len(zoo), RUNS, anew / once, sum(np.equal(own, theirs)), np.mean(own)])
     columns = ["model", "images", "partitions", "ratio", "same", "accuracy"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -83,7 +83,7 @@ def search() -> pd.DataFrame:
     rng, rows = np.random.default_rng(0), []
     for classes, width in SIZES:
         vectors = rng.normal(size=(classes, width)).astype(np.float32)
-        labels = from_names([f"class {at}" for at in range(classes)])
+        labels = from_names([f"class {label}" for label in range(classes)])
         index = PrototypeIndex.fit(vectors, np.arange(classes), labels)
         queries = rng.normal(size=(256, width)).astype(np.float32)
         with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ def main() -> None:
     images, truth = read(parser.parse_args().images)
     columns = {}
     for condition, changes in CONDITIONS.items():
-        for name in filter(lambda each: each.startswith("keras/"), tiny_nets()["model"]):
+        for name in (net for net in tiny_nets()["model"] if net.startswith("keras/")):
             probs = labeler(name, **changes).predict(images, batch_size=250, progress=True).probs
             columns[condition, name] = rank_of_truth(probs, truth)[0]
     table = pd.DataFrame(columns, index=pd.Index(images.names, name="image"))

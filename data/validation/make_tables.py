@@ -17,7 +17,7 @@ import pandas as pd
 
 from meznet_helpers.book import spell, validation_set
 from meznet_helpers.book.published import tiny_nets
-from meznet_helpers.images import Images
+from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labels import tiny_imagenet
 from meznet_helpers.measure import hits, rank_of_truth
 
@@ -96,13 +96,14 @@ def main() -> None:
     args = parser.parse_args()
     images, truth = validation_set.read(args.images)
     write_split(images, truth)
+    everything = Dataset(images, truth, tiny_imagenet())
     conditions = args.condition or list(validation_set.FOLDERS)
     rows = []
     for condition in conditions:
         (validation_set.folder() / validation_set.FOLDERS[condition]).mkdir(exist_ok=True)
         places = places_of(condition, images)
-        some = Images([images[at] for at in places], [images.names[at] for at in places])
-        rows += [make(model, condition, some, truth[places]) for model in models_of(condition)]
+        some = everything.take(places)
+        rows += [make(model, condition, some.images, some.truth) for model in models_of(condition)]
     table = pd.DataFrame(rows)
     if args.condition:
         table = pd.concat([validation_set.sources().query("condition not in @conditions"), table])

@@ -5,17 +5,27 @@ is Emoji Zoo's 90 animals, half of the pictures to learn from and half to judge 
 """
 
 import dataclasses
+import gzip
 import json
 import os
-import subprocess
-import sys
+import platform
+import random
+import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from meznet_helpers import emojizoo
 from meznet_helpers.assets import profile
-from meznet_helpers.errors import MeznetError
-from meznet_helpers.finetune import Recipe, nets
+from meznet_helpers.errors import MeznetError, did_you_mean, reason
+from meznet_helpers.files import aside
+from meznet_helpers.finetune import Recipe, fit, nets, predict
+from meznet_helpers.labelers import Served
+from meznet_helpers.labelers.worker import Worker
+from meznet_helpers.measure import proportion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +80,6 @@ def run(
     epochs: int = RECIPE.epochs,
     size: int = RECIPE.size,
     seed: int = 0,
-    each: int = EACH,
 ) -> "pd.DataFrame":
     """Fine-tune nets that are not fine-tuned yet, and write what came of it after each.
 
@@ -84,8 +93,6 @@ def run(
         again. One that was broken off goes on from its checkpoint there.
     epochs, size, seed : int
         Of the training: how long, on images of how many pixels a side, from which random numbers.
-    each : int
-        Images of each animal, half of them for training.
 
     Returns
     -------
@@ -114,23 +121,25 @@ def run(
     dataclasses.replace(RECIPE, epochs=epochs, size=size)  # refuses what is out of range
     for model in models:
         if model not in NETS:
-            raise MeznetError(f'"{model}" is none of the ten nets: {", ".join(NETS)}.')
+            every = f": {', '.join(NETS)}."
+            raise MeznetError(
+                f'"{model}" is none of the ten nets' + did_you_mean(model, NETS, every)
+            )
         _fits(model, size)
-    done = results(out).table if (out / "benchmark.csv").exists() else None
-    for row in () if done is None else done.to_dict("records"):
+    done = results(out).table.to_dict("records") if (out / "benchmark.csv").exists() else []
+    for row in done:
         row["images"] = row["n_train"] + row["n"]
-        wanted = {"weights": nets.weights_for(NETS[row["model"]]), "images": 90 * each}
+        wanted = {"weights": nets.weights_for(NETS[row["model"]]), "images": 90 * EACH}
         for key, value in (wanted | {"size": size, "epochs": epochs, "seed": seed}).items():
             if row[key] != value:
                 raise MeznetError(
                     f"{out / 'benchmark.csv'} holds {row['model']} with {key} {row[key]} and not "
                     f"{value}; name another folder."
                 )
-    finished = set() if done is None else set(done["model"])
     for model in models:
-        if model not in finished:
-            spec = {"model": model, "out": str(out), "epochs": epochs, "size": size}
-            _add(out, _in_a_process(spec | {"seed": seed, "each": each}))
+        if all(row["model"] != model for row in done):
+            training = _Training(model, str(out), epochs, size, seed, EACH)
+            _add(out, model, _in_a_process(training))
     return results(out).table.set_index("model", drop=False).loc[models].reset_index(drop=True)
 
 
@@ -185,14 +194,11 @@ def confusions(predictions: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
     [[0, 1], [0, 1]]
     """
     import pandas as pd
-    from sklearn.metrics import confusion_matrix
 
     labels = list(dict.fromkeys(predictions["truth"]))
     return {
-        model: pd.DataFrame(
-            confusion_matrix(part["truth"], part["label"], labels=labels),
-            pd.Index(labels, name="truth"),
-            pd.Index(labels, name="label"),
+        model: pd.crosstab(part["truth"], part["label"]).reindex(
+            labels, columns=labels, fill_value=0
         )
         for model, part in predictions.groupby("model", sort=False)
     }
@@ -227,42 +233,113 @@ def _fits(model: str, size: int) -> None:
         raise MeznetError(f"{model} takes images of a multiple of {_PATCH} pixels, not {size}.")
 
 
-def _in_a_process(spec: dict[str, Any]) -> dict[str, Any]:
+@dataclasses.dataclass
+class _Training(Served):
+    """The training of one net, which a process of its own makes of this and runs."""
+
+    name: str
+    out: str
+    epochs: int
+    size: int
+    seed: int
+    each: int
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the fields."""
+        return dataclasses.asdict(self)
+
+    def train(self) -> np.ndarray:
+        """Fine-tune the net, or go on with it; return its part of `_FILES` as JSON."""
+        import torch
+        from safetensors.torch import save
+
+        os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported
+        name, seed = NETS[self.name], self.seed
+        recipe = dataclasses.replace(RECIPE, epochs=self.epochs, size=self.size)
+        zoo = emojizoo.animals(each=self.each, size=recipe.size, seed=seed)
+        train, valid = zoo.by_picture(seed=seed)
+        random.seed(seed)  # of Keras' initializers
+        torch.manual_seed(seed)
+        net = nets.build(name, len(zoo.labels), recipe.size)
+        path = _checkpoint(self.out, self.name)
+        history = fit(net, train, valid, recipe, seed=seed, checkpoint=path, progress=True)
+        start = time.perf_counter()
+        probs = predict(net, valid.images, recipe, progress=True)
+        seconds = time.perf_counter() - start
+        first, ids = probs.argmax(1), zoo.labels.ids
+        hits = int((first == valid.truth).sum())
+        best = history[history["best"]].iloc[0]
+        steps = recipe.epochs * (len(train) // recipe.batch)
+        tensors = net.state_dict().items()
+        floats = {key: tensor for key, tensor in tensors if tensor.is_floating_point()}
+        halves = {key: tensor.half().contiguous() for key, tensor in floats.items()}
+        row = {
+            "framework": name.partition("/")[0],
+            "weights": nets.weights_for(name),
+            "size": recipe.size,
+            "n_train": len(train),
+            "loss": float(best["valid_loss"]),
+            **proportion(hits, len(valid)),
+            "parameters": sum(tensor.numel() for tensor in floats.values()) / 1e6,
+            "size_mb": len(save(halves)) / 1e6,
+            "train_s": float(history["seconds"].sum()),
+            "train_ms": 1000 * float(history["seconds"].sum()) / steps,
+            "predict_s": seconds,
+            "predict_ms": 1000 * seconds / -(-len(valid) // recipe.batch),
+            "batch": recipe.batch,
+            "epochs": recipe.epochs,
+            "best": int(best["epoch"]),
+            "seed": seed,
+            "machine": _machine(),
+            "versions": ", ".join(f"{name} {version(name)}" for name in ("torch", "keras", "timm")),
+        }
+        predictions = {
+            "image": list(valid.images.names),
+            "truth": [ids[label] for label in valid.truth],
+            "label": [ids[label] for label in first],
+            "score": [round(float(score), 4) for score in probs.max(1)],
+        }
+        return np.array(json.dumps([[row], history.to_dict("list"), predictions]))
+
+
+def _machine() -> str:
+    """Say what the net was trained on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _in_a_process(training: _Training) -> list[Any]:
     """Train one net in a process that ends when this one does."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", f"{__name__}_worker", json.dumps(spec)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl+C is for this process, which then ends the other
-        env=os.environ | {"KERAS_BACKEND": "torch"},
-        encoding="utf-8",
-    ) as process:
-        try:
-            said = process.stdout.read()
-        except BaseException:
-            process.kill()
-            raise
-    answer = json.loads(said) if said else {}
-    if "row" not in answer:
-        why = answer.get("error", f"its process ended with status {process.returncode}")
-        raise MeznetError(f"{spec['model']} was not fine-tuned: {why.rstrip('.')}.")
-    return answer
+    worker = Worker(training)
+    try:
+        return json.loads(str(worker.call("train")))
+    except MeznetError as error:
+        raise MeznetError(f"{training.name} was not fine-tuned: {reason(error)}.") from error
+    finally:
+        worker.end()
 
 
-def _add(out: Path, answer: dict[str, Any]) -> None:
+def _add(out: Path, model: str, tables: list[Any]) -> None:
     """Put one net's results into the files, the table last: it says which nets are finished."""
     import pandas as pd
 
-    model, order = answer["row"]["model"], list(NETS)
-    for name, key in zip(reversed(_FILES), ("predictions", "history", "row"), strict=True):
-        new = pd.DataFrame([answer[key]] if key == "row" else answer[key])
-        new.insert(0, "model", new.pop("model") if key == "row" else model)
+    order = list(NETS)
+    for name, table in zip(reversed(_FILES), reversed(tables), strict=True):
+        new = pd.DataFrame(table)
+        new.insert(0, "model", model)
         if (out / name).exists():
             old = pd.read_csv(out / name, encoding="utf-8")
             new = pd.concat([old[old["model"] != model], new])
         new = new.sort_values("model", key=lambda names: names.map(order.index), kind="stable")
-        aside = out / f"{name}.part"
-        packed = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
-        new.to_csv(aside, index=False, compression=packed, float_format="%.6g")
-        aside.replace(out / name)
-    (out / f"{model}.safetensors").unlink(missing_ok=True)
+        text = new.to_csv(index=False, float_format="%.6g").encode("utf-8")
+        with aside(out / name) as part:
+            part.write_bytes(gzip.compress(text, mtime=0) if name.endswith(".gz") else text)
+    _checkpoint(out, model).unlink(missing_ok=True)
+
+
+def _checkpoint(out: str | Path, model: str) -> Path:
+    """Return the file that keeps a training that is not finished."""
+    return Path(out, f"{model}.safetensors")

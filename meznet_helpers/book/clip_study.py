@@ -14,7 +14,6 @@ from meznet_helpers.finetune import summary as summary_of
 from meznet_helpers.images import Dataset, read_many
 from meznet_helpers.labels import from_names
 from meznet_helpers.measure import proportion, student_t
-from meznet_helpers.words import PHOTO
 from meznet_helpers.words.prompts import prompts
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ def left(tuned: clip.Tuned, others: Dataset) -> float:
     float
         Zero-shot accuracy.
     """
-    net = clip.zero_shot_left(tuned, others.labels, PHOTO)
+    net = clip.zero_shot_left(tuned, others.labels)
     recipe = dataclasses.replace(tuned.recipe, batch=250)
     return float((predict(net, others.images, recipe).argmax(1) == others.truth).mean())
 

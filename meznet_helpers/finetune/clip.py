@@ -97,10 +97,9 @@ def cropped(dataset: Dataset, source: str = "tiny") -> Dataset:
     Dataset
         With square images.
     """
-    found = clip.load(source)
-    arrays = [found.crop(image) for image in dataset.images]
-    images = Images(arrays, dataset.images.names, dataset.images.errors)
-    return dataclasses.replace(dataset, images=images)
+    crop, images = clip.load(source).crop, dataset.images
+    cropped = Images([crop(image) for image in images], images.names, images.errors)
+    return dataclasses.replace(dataset, images=cropped)
 
 
 def tune(
@@ -149,11 +148,10 @@ def tune(
     """
     if method not in METHODS:
         raise MeznetError(f'method is "{method}"; choose from {", ".join(METHODS)}.')
-    found = clip.load(source)
-    recipe = dataclasses.replace(recipe or RECIPES[method], size=found.size)
-    weight = clip.text_classifier(found, prompts(train.labels.names, templates))
-    net = _scaled(found, clip.classifier(copy.deepcopy(found.model), weight))
-    before = {name: each.clone() for name, each in net.state_dict().items()}
+    loaded = clip.load(source)
+    recipe = dataclasses.replace(recipe or RECIPES[method], size=loaded.size)
+    net = _zero_shot(loaded, copy.deepcopy(loaded.model), train.labels, templates)
+    before = {name: weight.clone() for name, weight in net.state_dict().items()}
     _choose(net.net, method, seed)
     history = fit(net, train, valid, recipe, seed=seed, checkpoint=checkpoint, progress=progress)
     if method == "lora":
@@ -194,7 +192,7 @@ def interpolated(tuned: Tuned, share: float) -> Tuned:
     return dataclasses.replace(tuned, net=net, method=f"{tuned.method}, {share:g}")
 
 
-def zero_shot_left(tuned: Tuned, labels: LabelSpace, templates: Sequence[str] = PHOTO) -> Any:
+def zero_shot_left(tuned: Tuned, labels: LabelSpace) -> Any:
     """Ask the tuned tower what words still mean to it.
 
     Parameters
@@ -202,7 +200,6 @@ def zero_shot_left(tuned: Tuned, labels: LabelSpace, templates: Sequence[str] = 
     tuned : Tuned
     labels : LabelSpace
         Other labels than those it was tuned for.
-    templates : sequence of str
 
     Returns
     -------
@@ -210,10 +207,7 @@ def zero_shot_left(tuned: Tuned, labels: LabelSpace, templates: Sequence[str] = 
         From pixels, as `Tuned.net` takes them, to logits (images, labels): the tuned tower against
         texts as CLIP read them before.
     """
-    found = clip.load(tuned.source)
-    net = copy.copy(tuned.net.net)
-    weight = clip.text_classifier(found, prompts(labels.names, templates))
-    return _scaled(found, clip.classifier(net, weight))
+    return _zero_shot(clip.load(tuned.source), copy.copy(tuned.net.net), labels, PHOTO)
 
 
 def _choose(net: Any, method: str, seed: int) -> None:
@@ -225,14 +219,18 @@ def _choose(net: Any, method: str, seed: int) -> None:
         from peft import LoraConfig, get_peft_model
 
         torch.manual_seed(seed)
-        what = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["q_proj", "v_proj"])
+        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["q_proj", "v_proj"])
         with warnings.catch_warnings():  # peft asks transformers for what has a new name there
             warnings.simplefilter("ignore", FutureWarning)
-            net.vision_model = get_peft_model(net.vision_model, what)
+            net.vision_model = get_peft_model(net.vision_model, config)
     net.weight.requires_grad_(True)
     net.bias.requires_grad_(True)
 
 
-def _scaled(found: clip.Checkpoint, net: Any) -> Any:
-    about = found.processor
-    return nets.scaled(net, about.image_mean, about.image_std).to(found.model.device)
+def _zero_shot(
+    loaded: clip.Checkpoint, model: Any, labels: LabelSpace, templates: Sequence[str]
+) -> Any:
+    """Put a classifier on a model's tower: texts as the loaded checkpoint reads them."""
+    weight = clip.text_classifier(loaded, prompts(labels.names, templates))
+    net, scale = clip.classifier(model, weight), loaded.processor
+    return nets.scaled(net, scale.image_mean, scale.image_std).to(loaded.model.device)

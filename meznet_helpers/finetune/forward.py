@@ -13,7 +13,7 @@ from meznet_helpers.progress import bar
 
 
 def predict(
-    net: Any, images: Sequence[np.ndarray], recipe: Recipe | None = None, *, progress: bool = False
+    net: Any, images: Sequence[np.ndarray], recipe: Recipe, *, progress: bool = False
 ) -> np.ndarray:
     """Give the probabilities of labels.
 
@@ -22,7 +22,7 @@ def predict(
     net : torch.nn.Module
         As `fit` takes it.
     images : sequence of ndarray, each (height, width, 3), uint8
-    recipe : Recipe, optional
+    recipe : Recipe
         Its size, batch and precision count.
     progress : bool
         Show a bar where there is a terminal or a notebook.
@@ -31,7 +31,6 @@ def predict(
     -------
     ndarray of float32, shape (images, labels)
     """
-    recipe = recipe or Recipe()
     watch = partial(bar, label="Predicting") if progress else iter
     return logits(net, stack(images, recipe.size), recipe, watch).softmax(1).numpy()
 
@@ -76,6 +75,29 @@ def pixels(x: np.ndarray, device: Any) -> Any:
     return torch.from_numpy(x).to(device).permute(0, 3, 1, 2).float()
 
 
+def crop(images: Any, maps: np.ndarray, size: int) -> Any:
+    """Take one crop of each image, bilinearly.
+
+    Parameters
+    ----------
+    images : torch.Tensor of float32, shape (images, 3, height, width)
+    maps : ndarray of float32, shape (images, 2, 3)
+        As `Recipe.crops` returns them.
+    size : int
+        Side of the crops, pixels.
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (images, 3, size, size)
+    """
+    import torch
+    from torch.nn import functional
+
+    affine = torch.from_numpy(maps).to(images.device)
+    grid = functional.affine_grid(affine, [*images.shape[:2], size, size], align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
 def varied(images: Any, recipe: Recipe, rng: np.random.Generator) -> Any:
     """Crop, mirror and turn images and change their colors, each its own way.
 
@@ -92,11 +114,8 @@ def varied(images: Any, recipe: Recipe, rng: np.random.Generator) -> Any:
         As `images`. What a turn brings in from outside is the nearest pixel of the edge.
     """
     import torch
-    from torch.nn import functional
 
-    maps = torch.from_numpy(recipe.crops(rng, len(images))).to(images.device)
-    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
-    images = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    images = crop(images, recipe.crops(rng, len(images)), images.shape[-1])
     if not recipe.color:
         return images
     factors = torch.from_numpy(recipe.colors(rng, len(images))).to(images.device)
@@ -138,8 +157,8 @@ def logits(net: Any, x: np.ndarray, recipe: Recipe, watch: Callable = iter) -> A
     net.eval()
     with torch.inference_mode(), autocast(device, recipe.mixed):
         parts = [
-            net(pixels(x[at : at + recipe.batch], device)).float().cpu()
-            for at in watch(range(0, len(x), recipe.batch))
+            net(pixels(x[start : start + recipe.batch], device)).float().cpu()
+            for start in watch(range(0, len(x), recipe.batch))
         ]
     return torch.cat(parts)
 

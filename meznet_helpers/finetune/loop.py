@@ -1,7 +1,6 @@
 """The training loop: any torch net from pixels to logits, on any labeled images."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.finetune import checkpoint as files
 from meznet_helpers.finetune import forward
 from meznet_helpers.finetune.recipe import Recipe
+from meznet_helpers.finetune.run import Run, fill
 from meznet_helpers.images import Dataset
 from meznet_helpers.progress import bar
 
@@ -25,7 +24,7 @@ def fit(
     net: Any,
     train: Dataset,
     valid: Dataset,
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     *,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -41,7 +40,7 @@ def fit(
         where its weights lie, on a CPU or a GPU; weights that need no gradient stay as they are.
     train, valid : Dataset
         To learn from, and to judge by; both with the same labels.
-    recipe : Recipe, optional
+    recipe : Recipe
     seed : int
         With one thread on a CPU, the same seed gives the same weights, bit for bit.
     checkpoint : str or Path, optional
@@ -72,37 +71,34 @@ def fit(
     """
     import pandas as pd
 
-    run = _Run(net, train, valid, recipe or Recipe(), seed)
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        run.resume(path)
-    name = path.stem if path is not None else "Training"
+    run = _Run(net, train, valid, recipe, seed, None if checkpoint is None else Path(checkpoint))
+    name = "Training" if run.path is None else run.path.stem
     while not run.done:
-        label = f"{name}, epoch {len(run.log) + 1} of {run.recipe.epochs}"
+        label = f"{name}, epoch {len(run.log) + 1} of {recipe.epochs}"
         run.epoch(partial(bar, label=label) if progress else iter)
-        if path is not None:
-            run.save(path)
-    _fill(net, run.best)
+        run.save()
+    fill(run.weights(), run.best)
     table = pd.DataFrame(run.log)
     return table.assign(best=table["epoch"] == run.best_epoch)
 
 
-class _Run:
-    """A training between two epochs."""
+class _Run(Run):
+    """A training on a data set, which keeps the weights of its best epoch."""
 
-    def __init__(self, net: Any, train: Dataset, valid: Dataset, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        net: Any,
+        train: Dataset,
+        valid: Dataset,
+        recipe: Recipe,
+        seed: int,
+        path: Path | None,
+    ) -> None:
         """Check all that can be checked before the first step."""
         import torch
 
         self.net, self.recipe, self.seed = net, recipe, seed
         self.device = next(net.parameters()).device
-        self.about = {
-            "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),  # as it is read again
-            "labels": list(train.labels.ids),
-            "train": list(train.images.names),
-            "valid": list(valid.images.names),
-            "seed": seed,
-        }
         self.class_weight = _check(train, valid, recipe)
         self.x = forward.stack(train.images, recipe.size)
         self.truth = torch.from_numpy(train.truth)
@@ -111,20 +107,16 @@ class _Run:
         outputs = forward.logits(net, self.valid_x[:1], recipe).shape[1]
         if outputs != len(train.labels):
             raise MeznetError(f"the net has {outputs} outputs, but there are {train.labels!r}.")
-        moving = [each for each in net.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [each for each in moving if each.ndim > 1]},
-                {"params": [each for each in moving if each.ndim <= 1], "weight_decay": 0.0},
-            ],
-            weight_decay=recipe.decay,
-        )
-        # Called when the optimizer steps; only its fused kernel, not asked for, would skip inside.
-        self.optimizer.register_step_post_hook(self._count)
-        self.scaler = _scaler(self.device, recipe.mixed)
-        self.steps = 0  # those the optimizer really took: the rate follows them
-        self.log: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {}
+        facts = {
+            "recipe": dataclasses.asdict(recipe),
+            "labels": train.labels.ids,
+            "training images": train.images.names,
+            "validation images": valid.images.names,
+            "seed": seed,
+        }
+        learned = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
+        options = {"decay": recipe.decay, "mixed": recipe.mixed}
+        super().__init__(path, facts, net.state_dict, learned, **options)
 
     @property
     def best_epoch(self) -> int:
@@ -145,7 +137,7 @@ class _Run:
         start, batch = time.perf_counter(), self.recipe.batch
         rng = np.random.default_rng([self.seed, len(self.log)])
         order = rng.permutation(len(self.x))
-        batches = [order[at : at + batch] for at in range(0, len(order) - batch + 1, batch)]
+        batches = order[: len(order) // batch * batch].reshape(-1, batch)
         total, before, seen = len(batches) * self.recipe.epochs, self.steps, []
         gpus = [self.device] if self.device.type == "cuda" else []
         self.net.train()
@@ -176,7 +168,7 @@ class _Run:
             }
         )
         if self.best_epoch == len(self.log):
-            self.best = {name: each.clone() for name, each in self.net.state_dict().items()}
+            self.best = {name: weight.clone() for name, weight in self.weights().items()}
 
     def step(
         self, chosen: np.ndarray, rng: np.random.Generator, rate: float
@@ -186,61 +178,14 @@ class _Run:
 
         images = forward.varied(forward.pixels(self.x[chosen], self.device), self.recipe, rng)
         truth = self.truth[chosen].to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
         with forward.autocast(self.device, self.recipe.mixed):
             logits = self.net(images)
         weight = None if self.class_weight is None else self.class_weight.to(self.device)
         loss = functional.cross_entropy(
             logits.float(), truth, weight, label_smoothing=self.recipe.smoothing
         )
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)  # not if a gradient has overflowed
-        self.scaler.update()
+        self.update(loss, rate)
         return forward.judge(logits.detach().float(), truth)
-
-    def _count(self, *_: Any) -> None:
-        self.steps += 1
-
-    def save(self, path: Path) -> None:
-        """Write all that the next epoch needs."""
-        tensors = {f"weights/{name}": each for name, each in self.net.state_dict().items()}
-        if self.best_epoch < len(self.log):
-            tensors |= {f"best/{name}": each for name, each in self.best.items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number}/{key}": each for key, each in state.items()}
-        now = {"log": self.log, "steps": self.steps, "scaler": self.scaler.state_dict()}
-        files.write(path, tensors, self.about | now)
-
-    def resume(self, path: Path) -> None:
-        """Read what `save` wrote, if it is of this very training."""
-        import torch
-
-        tensors, about = files.read(path)
-        files.check(path, about, self.about)
-        stored = _below(tensors, "weights/")
-        net = self.net.state_dict()
-        for name in [*net, *stored]:
-            if name not in stored or name not in net or net[name].shape != stored[name].shape:
-                raise MeznetError(
-                    f'{path} is of a training of another net, whose weight "{name}" differs; '
-                    "delete it or name another file."
-                )
-        _fill(self.net, stored)
-        self.log, self.steps = about["log"], about["steps"]
-        self.scaler.load_state_dict(about["scaler"])
-        self.best = _below(tensors, "best/") or stored
-        moving = [each for group in self.optimizer.param_groups for each in group["params"]]
-        shapes = {k.split("/")[1]: e.shape for k, e in tensors.items() if k.endswith("/exp_avg")}
-        if not shapes.items() <= {str(n): each.shape for n, each in enumerate(moving)}.items():
-            raise MeznetError(f"{path} is of a training in which other weights learned; delete it.")
-        for number, parameter in enumerate(moving):
-            state = _below(tensors, f"optimizer/{number}/")
-            self.optimizer.state[parameter] = {  # each in its parameter's order in memory
-                key: torch.empty_like(parameter).copy_(each) if each.ndim else each
-                for key, each in state.items()
-            }
 
 
 def _check(train: Dataset, valid: Dataset, recipe: Recipe) -> Any:
@@ -272,23 +217,3 @@ def _check(train: Dataset, valid: Dataset, recipe: Recipe) -> Any:
         return torch.tensor(recipe.class_weight)
     weight = len(train) / (len(counts) * counts.to_numpy())
     return torch.from_numpy(weight.astype(np.float32))
-
-
-def _scaler(device: Any, mixed: bool) -> Any:
-    """Return what keeps float16 gradients from vanishing; bfloat16 has the range of float32."""
-    import torch
-
-    return torch.amp.GradScaler(device.type, enabled=mixed and device.type == "cuda")
-
-
-def _fill(net: Any, stored: dict[str, Any]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            tensor.copy_(stored[name])
-
-
-def _below(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the tensors whose names start so, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,13 +1,13 @@
 """Nets ready for fine-tuning: the best weights there are, a new head, and preprocessing inside."""
 
-import types
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from meznet_helpers.assets import profile, store
-from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Backbone, registry
+from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.labelers import registry
 
 MOMENTUM = 0.03  # Keras' 0.01 and 0.001 lag behind so short a training
 
@@ -67,8 +67,9 @@ def build(name: str, outputs: int, size: int) -> Any:
     try:
         net = {"keras": _keras, "timm": _timm}[framework](architecture, weights, outputs, size)
     except (ValueError, AssertionError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
-        raise MeznetError(f"{name} can't be built for images of {size} pixels: {why}.") from error
+        raise MeznetError(
+            f"{name} can't be built for images of {size} pixels: {reason(error)}."
+        ) from error
     import torch
 
     return net.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -90,19 +91,10 @@ def scaled(net: Any, mean: Sequence[float], deviation: Sequence[float]) -> Any:
         From pixels; the scaling has no weights.
     """
     import torch
+    from torchvision.transforms import Normalize
 
-    class Scaled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-            for key, values in (("mean", mean), ("deviation", deviation)):
-                tensor = 255 * torch.tensor(values, dtype=torch.float32).view(3, 1, 1)
-                self.register_buffer(key, tensor, persistent=False)
-
-        def forward(self, pixels: Any) -> Any:
-            return self.net((pixels - self.mean) / self.deviation)
-
-    return Scaled()
+    scale = Normalize(*((255 * torch.tensor(values)).tolist() for values in (mean, deviation)))
+    return torch.nn.Sequential(OrderedDict(scale=scale, net=net))
 
 
 def _timm(architecture: str, weights: str, outputs: int, size: int) -> Any:
@@ -133,99 +125,93 @@ def _keras(architecture: str, weights: str, outputs: int, size: int) -> Any:
     """
     import keras
 
+    from meznet_helpers.labelers import packing, private
+    from meznet_helpers.labelers.keras import place_published
+
     if keras.backend.backend() != "torch":
         raise MeznetError(
             f"keras/{architecture} is fine-tuned on Keras' torch backend; set KERAS_BACKEND=torch "
             "in a process of its own."
         )
     net = registry().get(weights) or registry()[f"keras/{architecture}@imagenet"]
-    first = not architecture.startswith("NASNet")
+    nasnet = architecture == "NASNetMobile"
+    make = private.nasnet_mobile() if nasnet else getattr(keras.applications, net.application)
+    published = "imagenet" if weights.endswith("@imagenet") else None
+    options = {"include_top": False, "pooling": "avg", "weights": published, **net.options}
     before = keras.config.image_data_format()
     keras.utils.clear_session()  # the layers of a second build are called as those of the first
-    keras.config.set_image_data_format("channels_first" if first else "channels_last")
+    keras.config.set_image_data_format("channels_last" if nasnet else "channels_first")
+    if published:
+        place_published(net.application, size, top=False)
     try:
-        body = _body(net, weights, (3, size, size) if first else (size, size, 3))
+        body = make(input_shape=(size, size, 3) if nasnet else (3, size, size), **options)
         model = keras.Model(body.input, keras.layers.Dense(outputs, name="head")(body.output))
     finally:
         keras.config.set_image_data_format(before)
-    for layer in model._flatten_layers():
+    if weights.endswith("@tiny"):
+        stored = packing.read(store.resolve(weights))
+        for weight in body.weights:
+            weight.assign(stored[weight.path])
+    return as_torch(model, net.mode, first=not nasnet)
+
+
+def as_torch(model: Any, mode: str, first: bool) -> Any:
+    """Make a net of torch of a Keras model on the torch backend, preprocessing inside.
+
+    Batch normalization is torch's own, and nothing drops out.
+
+    Parameters
+    ----------
+    model : keras.Model
+    mode : str
+        Of its preprocessing.
+    first : bool
+        Whether its channels come first in shape.
+
+    Returns
+    -------
+    torch.nn.Module
+        From pixels, as `build` has them. Torch's own `train` and `eval` count.
+    """
+    import keras
+    import torch
+
+    model.torch_params  # noqa: B018 (it makes the weights known to torch)
+    net = torch.nn.Sequential(OrderedDict(model=model))
+    net.register_forward_pre_hook(partial(_prepared, mode=mode, first=first))
+    for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.call = types.MethodType(_batch_norm, layer)
+            layer.call = partial(_batch_norm, layer, net)
         elif isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    return _as_torch(model, net.mode, first)
+    return net
 
 
-def _body(net: Backbone, weights: str, shape: tuple[int, int, int]) -> Any:
-    """Build an application without its head, and fill it."""
-    import keras
-
-    from meznet_helpers.labelers import packing
-    from meznet_helpers.labelers.keras import place_published
-
-    make = getattr(keras.applications, net.application)
-    if net.application == "NASNetMobile":
-        # Keras refuses it on torch; what it builds gives the same numbers there as on TensorFlow.
-        from keras.src.applications.nasnet import NASNet
-
-        make = partial(
-            NASNet,
-            penultimate_filters=1056,
-            num_blocks=4,
-            stem_block_filters=32,
-            skip_reduction=False,
-            filter_multiplier=2,
-            default_size=224,
-            name="nasnet_mobile",
-        )
-    published = "imagenet" if weights.endswith("@imagenet") else None
-    if published:
-        place_published(net.application, max(shape), top=False)
-    body = make(
-        input_shape=shape, include_top=False, pooling="avg", weights=published, **net.options
-    )
-    if weights.endswith("@tiny"):
-        found = packing.read(store.resolve(weights))
-        for weight in body.weights:
-            weight.assign(found[weight.path])
-    return body
-
-
-def _batch_norm(self: Any, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-    """Stand for ``keras.layers.BatchNormalization.call``."""
-    from torch.nn import functional
-
-    last = self.axis in (-1, inputs.ndim - 1)
-    x = functional.batch_norm(
-        inputs.movedim(-1, 1) if last else inputs,
-        self.moving_mean.value,
-        self.moving_variance.value,
-        self.gamma.value if self.scale else None,
-        self.beta.value if self.center else None,
-        bool(training),
-        MOMENTUM,
-        self.epsilon,
-    )
-    return x.movedim(1, -1) if last else x
-
-
-def _as_torch(model: Any, mode: str, first: bool) -> Any:
-    """Wrap a Keras model so that torch's own `train` and `eval` count, preprocessing inside."""
+def _prepared(net: Any, given: tuple[Any], *, mode: str, first: bool) -> Any:
+    """Preprocess pixels with Keras' own function."""
     import torch
     from keras.applications import imagenet_utils
 
-    class KerasNet(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            model.torch_params  # noqa: B018 (it makes the weights known to torch)
+    (pixels,) = given
+    if mode != "raw":  # it changes what it is given
+        pixels = imagenet_utils.preprocess_input(pixels.clone(), "channels_first", mode)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    return pixels if first else pixels.permute(0, 2, 3, 1)
 
-        def forward(self, pixels: Any) -> Any:
-            if mode != "raw":
-                # It changes what it is given.
-                pixels = imagenet_utils.preprocess_input(pixels.clone(), "channels_first", mode)
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            inputs = pixels if first else pixels.permute(0, 2, 3, 1)
-            return self.model(inputs, training=self.training)
 
-    return KerasNet()
+def _batch_norm(layer: Any, net: Any, inputs: Any, **_: Any) -> Any:
+    """Stand for a layer's ``call``: normalize by the batch if the net is being trained."""
+    from torch.nn import functional
+
+    last = layer.axis in (-1, inputs.ndim - 1)
+    x = functional.batch_norm(
+        inputs.movedim(-1, 1) if last else inputs,
+        layer.moving_mean.value,
+        layer.moving_variance.value,
+        layer.gamma.value if layer.scale else None,
+        layer.beta.value if layer.center else None,
+        net.training,
+        MOMENTUM,
+        layer.epsilon,
+    )
+    return x.movedim(1, -1) if last else x

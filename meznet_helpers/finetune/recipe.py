@@ -71,31 +71,26 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        patience = 1 if self.patience is None else self.patience
         weights = self.class_weight
-        if weights is not None and not isinstance(weights, str):
-            object.__setattr__(self, "class_weight", tuple(map(float, weights)))
-        given = isinstance(self.class_weight, tuple)
-        for field, fine, want in (
+        named = weights is None or isinstance(weights, str)
+        if not named:
+            weights = tuple(map(float, weights))
+            object.__setattr__(self, "class_weight", weights)
+        fine = weights in (None, "balanced") if named else all(0 < w < math.inf for w in weights)
+        for field, holds, want in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("rate", 0 < self.rate < math.inf, "more than 0"),
             ("batch", self.batch >= 1, "1 or more"),
             ("size", self.size >= 1, "1 or more"),
             ("decay", 0 <= self.decay < math.inf, "0 or more"),
             ("smoothing", 0 <= self.smoothing < 1, "from 0 to below 1"),
-            (
-                "class_weight",
-                all(0 < each < math.inf for each in self.class_weight)
-                if given
-                else self.class_weight in (None, "balanced"),
-                'None, "balanced" or positive numbers',
-            ),
-            ("patience", patience >= 1, "None, or 1 or more"),
+            ("class_weight", fine, 'None, "balanced" or positive numbers'),
+            ("patience", self.patience is None or self.patience >= 1, "None, or 1 or more"),
             ("crop", 0 < self.crop <= 1, "above 0 and at most 1"),
             ("rotation", 0 <= self.rotation <= 180, "from 0 to 180 degrees"),
             ("color", 0 <= self.color < 1, "from 0 to below 1"),
         ):
-            if not fine:
+            if not holds:
                 raise MeznetError(f"{field} is {getattr(self, field)!r}; it must be {want}.")
 
     def rate_at(self, step: int, total: int) -> float:

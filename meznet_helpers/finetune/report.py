@@ -1,7 +1,9 @@
 """What a tuned CLIP is worth, and the folder that says so."""
 
+import copy
 import dataclasses
 import importlib.metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +111,10 @@ def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset])
     MeznetError
         If the folder is there already or can't be written.
     """
-    found = clip.load(tuned.source)
     metrics = {name: summary(data.truth, tuned.probs(data.images)) for name, data in judged.items()}
-    about = {
+    facts = {
         "base": tuned.source,
-        "digest": clip.digest(found.model),
+        "digest": clip.digest(clip.load(tuned.source).model),
         "labels": dataclasses.asdict(tuned.labels),
         "method": tuned.method,
         "recipe": dataclasses.asdict(tuned.recipe),
@@ -121,26 +122,22 @@ def save(tuned: Tuned, folder: Path, train: Dataset, judged: dict[str, Dataset])
         "metrics": metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
     }
-    net = tuned.net.net
-    whole = None if tuned.method == "probe" else lambda aside: _save_clip(tuned, aside)
-    card = _card(tuned, train, metrics)
-    return folders.write(folder, net.scale * net.weight, net.scale * net.bias, about, card, whole)
+    net, card = tuned.net.net, _card(tuned, train, metrics)
+    whole = None if tuned.method == "probe" else partial(_save_clip, tuned)
+    return folders.write(folder, net.scale * net.weight, net.scale * net.bias, facts, card, whole)
 
 
 def _save_clip(tuned: Tuned, folder: Path) -> None:
     """Write CLIP with the tuned tower, and all that prepares its input."""
-    import copy
-
     from transformers import CLIPProcessor
 
-    found = clip.load(tuned.source)
-    model = copy.deepcopy(found.model)
-    net = tuned.net.net
+    loaded, net = clip.load(tuned.source), tuned.net.net
+    model = copy.deepcopy(loaded.model)
     model.vision_model.load_state_dict(net.vision_model.state_dict())
     model.visual_projection.load_state_dict(net.visual_projection.state_dict())
     with pretrained.quiet():
         model.save_pretrained(folder)
-        CLIPProcessor(found.processor, found.tokenizer).save_pretrained(folder)
+        CLIPProcessor(loaded.processor, loaded.tokenizer).save_pretrained(folder)
 
 
 def _card(tuned: Tuned, train: Dataset, metrics: dict[str, dict]) -> str:
@@ -148,19 +145,19 @@ def _card(tuned: Tuned, train: Dataset, metrics: dict[str, dict]) -> str:
     names = [name.replace("|", "\\|") for name in tuned.labels.names]
     history = tuned.history
     rows = [
-        f"| {name} pictures | {one['accuracy']:.1%} ({one['low']:.1%} to {one['high']:.1%}, "
-        f"n = {one['n']:,}); balanced {one['balanced']:.1%} |"
-        for name, one in metrics.items()
+        f"| {name} pictures | {part['accuracy']:.1%} ({part['low']:.1%} to {part['high']:.1%}, "
+        f"n = {part['n']:,}); balanced {part['balanced']:.1%} |"
+        for name, part in metrics.items()
     ]
     recipe = dataclasses.asdict(tuned.recipe)
     few, counts = len(names) <= FEW, train.counts()
-    each = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    listed = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
     return CARD.format(
         labels=", ".join(names) if few else f"{len(names)} labels of {tuned.labels.name}",
         base=tuned.source,
         method=METHODS.get(tuned.method.partition(",")[0], tuned.method),
         train=len(train),
-        counts=each if few else f"{counts.min()} to {counts.max()} of each label",
+        counts=listed if few else f"{counts.min()} to {counts.max()} of each label",
         recipe=", ".join(f"{key} {value}" for key, value in recipe.items()),
         best=int(history.loc[history["best"], "epoch"].iloc[0]),
         epochs=len(history),

@@ -11,10 +11,12 @@ import importlib
 import io
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
 from collections.abc import Sequence
 from itertools import chain
@@ -177,14 +179,24 @@ def _answer(first: str, order: str, images: list[np.ndarray]) -> dict[str, np.nd
         return {"error": np.array(f"The worker process of {sys.argv[1]} failed ({why}).")}
 
 
+def _listen(frames: IO[bytes], orders: "queue.SimpleQueue[dict[str, np.ndarray]]") -> None:
+    """Take frames while there are any; then end the process, whatever it is working on."""
+    while (frame := _receive(frames)) is not None:
+        orders.put(frame)
+    os._exit(0)
+
+
 def _main() -> None:
-    """Answer frames until there are no more."""
+    """Answer frames; `_listen` ends the process."""
     frames, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what a library prints goes to standard error, not between the frames
+    orders: queue.SimpleQueue[dict[str, np.ndarray]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(frames, orders), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
-        first = _receive(frames)
-        while (frame := _receive(frames)) is not None:
+        first = orders.get()
+        while True:
+            frame = orders.get()
             order = str(frame.pop("order"))
             _send(answers, **_answer(str(first["labeler"]), order, list(frame.values())))
     os._exit(0)  # at once, without the farewells of the frameworks

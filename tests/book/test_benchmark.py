@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from safetensors import safe_open
 from scipy.stats import binomtest
@@ -22,12 +24,13 @@ from meznet_helpers.errors import MeznetError
 
 pytestmark = pytest.mark.nets
 
-TINY = {"size": 32, "epochs": 2, "each": 2}
+TINY = {"size": 32, "epochs": 2}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread():
+def _few_images_and_one_thread():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "EACH", 2)
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
@@ -115,13 +118,18 @@ def test_finished_nets_are_not_trained_again(done, monkeypatch):
         ({"epochs": 3}, "epochs 2 and not 3"),
         ({"size": 64}, "size 32 and not 64"),
         ({"seed": 1}, "seed 0 and not 1"),
-        ({"each": 4}, "images 180 and not 360"),
     ],
 )
 def test_results_of_other_settings(changed, said, done):
     with pytest.raises(MeznetError, match=said) as caught:
         benchmark.run(["ViT"], done[0], **TINY | changed)
     assert "benchmark.csv" in str(caught.value) and "name another folder" in str(caught.value)
+
+
+def test_results_of_fewer_images(done, monkeypatch):
+    monkeypatch.setattr(benchmark, "EACH", 4)
+    with pytest.raises(MeznetError, match="images 180 and not 360"):
+        benchmark.run(["ViT"], done[0], **TINY)
 
 
 def test_results_of_another_profile(done, monkeypatch):
@@ -162,7 +170,8 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
     """The caller is killed: the process of the net ends too, and a second call goes on."""
     code = f"""
 from meznet_helpers.book import benchmark
-benchmark.run(["MobileNetV3Small"], {str(tmp_path)!r}, size=32, epochs=8, each=2)
+benchmark.EACH = 2
+benchmark.run(["MobileNetV3Small"], {str(tmp_path)!r}, size=32, epochs=8)
 """
     kept = tmp_path / "MobileNetV3Small.safetensors"
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
@@ -177,7 +186,7 @@ benchmark.run(["MobileNetV3Small"], {str(tmp_path)!r}, size=32, epochs=8, each=2
     with safe_open(kept, "np") as file:
         log = json.loads(file.metadata()["meznet"])["log"]
     assert 1 <= len(log) < 8
-    benchmark.run(["MobileNetV3Small"], tmp_path, size=32, epochs=8, each=2)
+    benchmark.run(["MobileNetV3Small"], tmp_path, size=32, epochs=8)
     history = benchmark.results(tmp_path).history
     assert history["epoch"].tolist() == list(range(1, 9))
     seconds = [line["seconds"] for line in log]  # no two trainings take the same
@@ -195,9 +204,36 @@ def test_a_net_that_fails_says_why(tmp_path):
 
 
 def test_a_process_that_dies(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "__name__", "meznet_helpers.gone")
-    with pytest.raises(MeznetError, match="ViT was not fine-tuned: its process ended with status"):
-        benchmark.run(["ViT"], tmp_path, **TINY)
+    """The parent's sentence names the net, and how its process ended."""
+
+    def killed():
+        (pid,) = (child.pid for child in psutil.Process().children())
+        os.kill(pid, signal.SIGKILL)
+
+    threading.Timer(1.0, killed).start()
+    with pytest.raises(MeznetError, match=r"^ViT was not fine-tuned: .* ended in the .*\(SIGKILL"):
+        benchmark.run(["ViT"], tmp_path, size=32, epochs=500)
+    assert not (tmp_path / "benchmark.csv").exists()
+
+
+def test_ctrl_c_ends_the_process(tmp_path):
+    """Ctrl+C reaches the caller alone, which ends the process of the net and then itself."""
+    code = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from meznet_helpers.book import benchmark
+benchmark.EACH = 2
+benchmark.run(["ViT"], {str(tmp_path)!r}, size=32, epochs=500)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as caller:
+        until = time.monotonic() + 300
+        while not (path := tmp_path / "ViT.safetensors").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        (child,) = psutil.Process(caller.pid).children()
+        caller.send_signal(signal.SIGINT)
+        said = caller.stderr.read().decode()
+    assert said.rstrip().endswith("KeyboardInterrupt") and not child.is_running()
+    assert path.exists()  # a second call goes on from it
 
 
 # ---- what is refused
@@ -289,17 +325,3 @@ def test_the_command_with_a_net_that_is_not_there(capsys):
     out, err = capsys.readouterr()
     assert out == "" and err.startswith('meznet: "VGG16" is none of the ten nets')
     assert len(err.splitlines()) == 1
-
-
-def test_the_process_ends_with_its_input():
-    """Whoever started it may have died: nothing is trained on behind anybody's back."""
-    spec = {"model": "ViT", "out": "/nowhere", "epochs": 500, "size": 32, "seed": 0, "each": 60}
-    command = [sys.executable, "-m", "meznet_helpers.book.benchmark_worker", json.dumps(spec)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"KERAS_BACKEND": "torch"},
-    ) as process:
-        process.stdin.close()
-        assert process.wait(600) == 1 and process.stdout.read() == b""

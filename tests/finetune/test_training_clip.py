@@ -9,6 +9,8 @@ import pytest
 
 from meznet_helpers.assets import profile
 
+pytestmark = pytest.mark.nets
+
 SCRIPTS = profile.data() / "models"
 START = f"""
 import dataclasses, json, sys
@@ -17,7 +19,6 @@ sys.path.insert(0, {str(SCRIPTS)!r})
 import numpy as np, torch
 import captions, drawings, training
 
-pytestmark = pytest.mark.nets
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 drawings.SETS = 1

@@ -284,7 +284,13 @@ def test_it_ends_with_its_labeler(odd, elsewhere):
 
 @pytest.mark.parametrize(
     ("how", "end"),
-    [("", "pass"), ("sleep", "pass"), ("", "os._exit(0)"), ("", "os.kill(os.getpid(), 9)")],
+    [
+        ("", "pass"),
+        ("sleep", "pass"),
+        ("", "os._exit(0)"),
+        ("", "os.kill(os.getpid(), 9)"),
+        ("sleep", "os.kill(os.getpid(), 9)"),
+    ],
 )
 def test_it_ends_with_its_caller(how, end, odd, tmp_path):
     code = f"""
