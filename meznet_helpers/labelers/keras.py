@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -246,6 +247,27 @@ def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 def _home() -> Path:
     """Return Keras' folder of settings and weights."""
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+
+
+def downloaded(backbone: Backbone) -> bool:
+    """Say whether published weights lie where Keras puts them, by what it calls such files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> from meznet_helpers.labelers.backbones import backbone
+    >>> file = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict("os.environ", KERAS_HOME=home):
+    ...     Path(home, "models").mkdir()
+    ...     Path(home, "models", file).touch()
+    ...     names = ["keras/MobileNetV2@imagenet", "keras/MobileNet@imagenet"]
+    ...     [downloaded(backbone(name)) for name in names]
+    [True, False]
+    """
+    name = re.compile(rf"(weights)?{backbone.application.lower()}(weights.*|\d{{3}}.*)?")
+    files = (re.sub(r"[\W_]", "", path.stem.lower()) for path in _home().glob("models/*.h5"))
+    return any(name.fullmatch(file) and "notop" not in file for file in files)
 
 
 @contextlib.contextmanager
