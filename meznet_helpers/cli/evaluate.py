@@ -49,6 +49,8 @@ def evaluate(
         if model or ensemble or confusion:
             raise MeznetError("--tables compares what the repository holds; it takes --data alone.")
         return _tables(data, out, as_json)
+    if confusion == "-":
+        raise MeznetError("--confusion needs a file; standard output has the accuracies.")
     labelers = options.nets(model, ensemble)
     spaces = list(dict.fromkeys(net.labels for net in labelers))
     if confusion and len(spaces) > 1:
@@ -80,8 +82,7 @@ def evaluate(
         print(json.dumps(both, indent=1, ensure_ascii=False))
     else:
         options.write(accuracy, out)
-        if out == "-":
-            print()
+        print(end="\n" if out == "-" else "")
         options.write(mixed)
     return 1 if images.errors else 0
 

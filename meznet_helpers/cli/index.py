@@ -224,24 +224,23 @@ def network_of(name: str) -> tuple[str, str]:
     return net.name, net.digest()
 
 
-def embed(index: "PrototypeIndex", file: str, patterns: list[str]) -> "tuple[Images, np.ndarray]":
+def embed(
+    index: "PrototypeIndex", file: str, patterns: list[str]
+) -> "tuple[Images, np.ndarray | None]":
     """Read images and embed them with the network of an index; complain of bad files.
 
     Returns
     -------
     images : Images
     vectors : ndarray of float32, shape (images, d)
+        None if no image could be read.
     """
-    import numpy as np
-
     from meznet_helpers import features
     from meznet_helpers.prototypes.labeler import network
 
     net = network(index, file)
     images = options.read_images(patterns)
-    if not len(images):
-        return images, np.zeros((0, 0), np.float32)
-    return images, features.embed(images, net, progress=True)
+    return images, features.embed(images, net, progress=True) if len(images) else None
 
 
 def _table(

@@ -3,7 +3,7 @@
 Examples
 --------
 meznet llm label cat.jpg --endpoint http://127.0.0.1:11434/v1 --model llava --labels cat,dog
-meznet llm label holiday/ --endpoint http://127.0.0.1:8080/v1 --model gemma --labels-file labels.csv
+meznet llm label a.png --endpoint http://127.0.0.1:8080/v1 --model x --labels-file labels.csv
 """
 
 from typing import Annotated
@@ -14,7 +14,7 @@ from meznet_helpers.errors import MeznetError
 
 EXAMPLES = (
     "meznet llm label cat.jpg --endpoint http://127.0.0.1:11434/v1 --model llava --labels cat,dog",
-    "meznet llm label holiday/ --endpoint http://127.0.0.1:8080/v1 --model gemma "
+    "meznet llm label a.png --endpoint http://127.0.0.1:8080/v1 --model gemma "
     "--labels-file labels.csv --record answers.jsonl",
 )
 RECORD = "Answers, written or read as MEZNET_LLM says."
@@ -45,7 +45,7 @@ def label(
     Examples
     --------
     meznet llm label cat.jpg --endpoint http://127.0.0.1:11434/v1 --model llava --labels cat,dog
-    meznet llm label holiday/ --endpoint http://127.0.0.1:8080/v1 --model gemma --labels-file labels.csv
+    meznet llm label a.png --endpoint http://127.0.0.1:8080/v1 --model x --labels-file labels.csv
     """
     from meznet_helpers.llm import LlmLabeler
     from meznet_helpers.llm.endpoint import Endpoint

@@ -48,8 +48,8 @@ def labelers() -> "pd.DataFrame":
     Examples
     --------
     >>> table = labelers().set_index("model")
-    >>> table.loc["keras/MobileNet@tiny", ["kind", "labels", "mb", "n"]].tolist()
-    ['keras', 200, 1.876, 10000]
+    >>> print(*table.loc["keras/MobileNet@tiny", ["kind", "labels", "mb", "n"]])
+    keras 200 1.876 10000
     """
     import pandas as pd
 
