@@ -94,10 +94,10 @@ def clip(
 
     if model == "tuned" or tuned.holds(model):
         net = TunedLabeler("tiny" if model == "tuned" else model)
-        for option, given in {"labels": row, "labels-file": file, "template": templates}.items():
-            if given:
+        for name, given in {"labels": row, "labels-file": file, "template": templates}.items():
+            if given not in (None, []):
                 known = ", ".join(net.labels.names[:5])
-                raise MeznetError(f"--{option} is for zero-shot; {model} knows {known}.")
+                raise MeznetError(f"--{name} is for zero-shot; {model} knows {known}.")
         return net
     labels = options.read_labels(row, file)
     source = None if model == "zero-shot" else model
@@ -129,8 +129,7 @@ def finetune(
     """
     from meznet_helpers.finetune import clip as tuning
     from meznet_helpers.finetune import read_parts, report
-    from meznet_helpers.words import clip as checkpoints
-    from meznet_helpers.words import tuned
+    from meznet_helpers.words import ZeroShotLabeler, tuned
 
     folder = Path(out).expanduser()
     tuned.check(folder)
@@ -139,7 +138,7 @@ def finetune(
     changes = {key: value for key, value in changes.items() if value is not None}
     weights = weights_of(class_weights, train.labels)
     recipe = dataclasses.replace(tuning.RECIPES[method], **changes, class_weight=weights)
-    source = source or checkpoints.default()
+    source = source or ZeroShotLabeler().source
     errors = [line for part in (train, *judged.values()) for line in part.images.errors]
     options.complain(errors)
     train = tuning.cropped(train, source)

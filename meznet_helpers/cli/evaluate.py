@@ -42,8 +42,9 @@ def evaluate(
     meznet evaluate --data tiny-imagenet-200 --ensemble soft --json
     """
     import pandas as pd
+    from sklearn.metrics import confusion_matrix
 
-    from meznet_helpers import measure
+    from meznet_helpers.measure import accuracy, mixed_up, rank_of_truth
 
     if tables:
         if model or ensemble or confusion:
@@ -64,24 +65,25 @@ def evaluate(
     for net in labelers:
         _, truth = sets[net.labels]
         predictions = predict(net, images)
-        counts = measure.confusion(predictions, truth)
-        ranks = measure.rank_of_truth(predictions.probs, truth)
-        accuracies.append(measure.accuracy(ranks, models=predictions.models))
-        pairs.append(measure.mixed_up(counts, net.labels).assign(model=net.name))
+        guesses = predictions.probs[0].argmax(axis=1)
+        counts = confusion_matrix(truth, guesses, labels=range(len(net.labels)))
+        ranks = rank_of_truth(predictions.probs, truth)
+        accuracies.append(accuracy(ranks, models=predictions.models))
+        pairs.append(mixed_up(counts, net.labels).assign(model=net.name))
         matrix = pd.DataFrame(counts, columns=list(net.labels.ids))
-        matrix.insert(0, "truth", net.labels.ids)
+        matrix.insert(0, "truth", net.labels.ids, allow_duplicates=True)
         if len(labelers) > 1:
-            matrix.insert(0, "model", net.name)
+            matrix.insert(0, "model", net.name, allow_duplicates=True)
         matrices.append(matrix)
-    accuracy, mixed = pd.concat(accuracies), pd.concat(pairs)
-    mixed = mixed[["model", "truth", "predicted", "count"]]
+    table = pd.concat(accuracies)
+    mixed = pd.concat(pairs)[["model", "truth", "predicted", "count"]]
     if confusion:
         options.write(pd.concat(matrices), confusion)
     if as_json:
-        both = {"accuracy": options.rows(accuracy), "confusions": options.rows(mixed)}
+        both = {"accuracy": options.rows(table), "confusions": options.rows(mixed)}
         print(json.dumps(both, indent=1, ensure_ascii=False))
     else:
-        options.write(accuracy, out)
+        options.write(table, out)
         print(end="\n" if out == "-" else "")
         options.write(mixed)
     return 1 if images.errors else 0

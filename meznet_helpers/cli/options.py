@@ -28,13 +28,8 @@ SUFFIXES = (".csv", ".json", ".parquet")
 def group(name: str | None = None, doc: str = "") -> typer.Typer:
     """Make a group of commands; without a name they stand beside those of ``meznet``."""
     text, epilog = _parts(doc)
-    return typer.Typer(
-        name=name,
-        help=text,
-        epilog=epilog,
-        add_completion=False,
-        rich_markup_mode=None,  # its boxes take rich, and that takes long
-    )
+    plain = {"add_completion": False, "rich_markup_mode": None}  # rich takes long to import
+    return typer.Typer(name=name, help=text, epilog=epilog, **plain)
 
 
 def command(app: typer.Typer) -> Callable[[Callable], Callable]:
@@ -74,10 +69,7 @@ def check_out(context: typer.Context, param: typer.CallbackParam, value: Any) ->
     if isinstance(value, str) and value != "-":
         path = check_folder(param.opts[0], value)
         if path.suffix.lower() not in SUFFIXES:
-            raise MeznetError(
-                f"{param.opts[0]}: {value} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-                ", which says how the table is written."
-            )
+            raise MeznetError(f"{param.opts[0]}: {value} must end in .csv, .json or .parquet.")
     if given.get("as_json") and given["out"] != "-":
         raise MeznetError("--json is for standard output; --out FILE.json writes JSON to a file.")
     return value
@@ -134,21 +126,22 @@ def read_labels(row: str | None, file: str | None) -> "LabelSpace | None":
     Traceback (most recent call last):
     meznet_helpers.errors.MeznetError: --labels: there must be two labels or more, not 1 (cat).
     """
+    from meznet_helpers.images.reading import is_file
     from meznet_helpers.labels import from_file, from_row
 
     if row is not None and file is not None:
         raise MeznetError("Labels come from --labels or from --labels-file, not from both.")
+    name, hint = "--labels", " A file is given by --labels-file."
+    if file is not None:
+        name, hint = "--labels-file", " Labels themselves are given by --labels."
     try:
-        if row is not None:
-            return from_row(row)
-        return None if file is None else from_file(file)
+        if file is not None:
+            return from_file(file)
+        return None if row is None else from_row(row)
     except MeznetError as error:
-        option, hint = ("--labels", "") if file is None else ("--labels-file", "")
-        if row and Path(row).is_file():
-            hint = " A file is given by --labels-file."
-        elif file is not None and not Path(file).exists():
-            hint = " Labels themselves are given by --labels."
-        raise MeznetError(f"{option}: {str(error).removeprefix('labels: ')}{hint}") from error
+        confused = is_file(Path(row)) if file is None else not is_file(Path(file))
+        text = str(error).removeprefix("labels: ")
+        raise MeznetError(f"{name}: {text}{hint if confused else ''}") from error
 
 
 def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":

@@ -138,7 +138,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--out", "table.txt"), "--out: table.txt must end in .csv, .json or .parquet, which"),
+        (("--out", "table.txt"), "--out: table.txt must end in .csv, .json or .parquet."),
         (("--out", "table"), "must end in .csv"),
         (("--out", "nowhere/table.csv"), "--out: nowhere is no folder."),
         (("--out", "a.json", "--json"), "--json is for standard output; --out FILE.json"),
@@ -173,6 +173,7 @@ def test_labels_from_a_row_and_from_a_file(tmp_path, capsys, monkeypatch):
             (["--labels-file", "cat,dog"], "Labels themselves are given by --labels."),
             (["--labels", "cat,dog", "--labels-file", "labels.txt"], "not from both"),
             (["--labels", 'cat,"dog'], '--labels: cat,"dog is no row of CSV'),
+            (["--labels", "x" * 5000], "--labels: there must be two labels or more, not 1"),
             (["--labels", ""], "--labels: there must be two labels or more, not 0."),
         ):
             refused(capsys, words, *command, *given)
