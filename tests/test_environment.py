@@ -40,6 +40,7 @@ MAX_LINES = 400  # of code: without docstrings, comments and blank lines
 # Declared, and imported by none of our files. Why each is there all the same:
 INDIRECT = {
     "import-linter": "run as a program, by this file",
+    "pyarrow": "pandas writes Parquet with it",
     "ipykernel": "the kernel that the chapters run in",
     "jupyterlab": "make lab opens it, and so does the lab test",
     "mglearn": "plots/networks.py loads one file of it",

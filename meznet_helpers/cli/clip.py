@@ -1,45 +1,65 @@
-"""The commands ``meznet clip label``, ``meznet clip finetune`` and ``meznet clip export``."""
+"""Label with words, fine-tune, and export.
 
-import argparse
+Examples
+--------
+meznet clip label cat.jpg --labels "cat,dog,nobody"
+meznet clip finetune --data pictures --out my-clip
+"""
+
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from meznet_helpers.cli import commands
+from meznet_helpers.cli import options
+from meznet_helpers.cli.label import write_labels
+from meznet_helpers.cli.options import option
 from meznet_helpers.errors import MeznetError
 
 if TYPE_CHECKING:
-    from meznet_helpers.finetune import Recipe
     from meznet_helpers.labels import LabelSpace
     from meznet_helpers.words import ClipLabeler
 
+app = options.group("clip", __doc__)
 
-def label(args: argparse.Namespace) -> int:
-    """Write image, rank, label id, label and score; bad files as lines on standard error.
+MODEL = (
+    "zero-shot, where words decide; tuned, the classifier of this repository; the folder of a "
+    "tuned CLIP; or a checkpoint: a folder or a name of the hub."
+)
+DATA = "A folder of images for each label; or train and valid, each with such folders."
+SOURCE = "tiny, openai, a name of the hub, or a folder."
 
-    Parameters
-    ----------
-    args : Namespace
-        images (list of str), model (str), labels (str or None), template (list of str or None), top
-        (int), json (bool), file (str or None).
+Model = Annotated[str, option("NAME", MODEL)]
+Templates = Annotated[list[str] | None, option("TEXT", 'Such as "a photo of {a}"; repeatable.')]
 
-    Returns
-    -------
-    int
-        0, or 1 if some images could not be read, 2 if none could.
 
-    Raises
-    ------
-    MeznetError
-        If an argument is wrong or the model can't be had.
+@options.command(app)
+def label(
+    images: options.Images,
+    model: Model = "zero-shot",
+    labels: options.Labels = None,
+    labels_file: options.LabelsFile = None,
+    template: Templates = None,
+    top: options.Top = 5,
+    out: options.Out = "-",
+    as_json: options.Json = False,
+) -> int:
+    """Label images with words of your own.
+
+    Without labels they are Tiny-ImageNet's 200, or ImageNet's 1,000.
+
+    Examples
+    --------
+    meznet clip label holiday/ --labels "cat,dog,nobody" --top 3
+    meznet clip label drawing.png --model tuned --out labels.csv
     """
-    net = clip(args.model, args.labels, args.template)  # complain before anything is read
-    return commands.write_labels(args, lambda: [net])
+    net = clip(model, labels, labels_file, template)  # complain before anything is read
+    return write_labels(images, lambda: [net], top, out, as_json)
 
 
-def clip(model: str, labels: str | None, templates: list[str] | None) -> "ClipLabeler":
+def clip(
+    model: str, row: str | None, file: str | None, templates: list[str] | None
+) -> "ClipLabeler":
     """Make the labeler that the options ask for.
 
     Parameters
@@ -47,9 +67,9 @@ def clip(model: str, labels: str | None, templates: list[str] | None) -> "ClipLa
     model : str
         ``"zero-shot"``, ``"tuned"``, the folder of a tuned CLIP, or a checkpoint: a folder or a
         name of the hub.
-    labels : str, optional
-        Names with commas between them; for zero-shot alone.
-    templates : list of str, optional
+    row, file : str or None
+        As `options.read_labels` takes them; for zero-shot alone.
+    templates : list of str or None
         For zero-shot alone.
 
     Returns
@@ -63,9 +83,9 @@ def clip(model: str, labels: str | None, templates: list[str] | None) -> "ClipLa
 
     Examples
     --------
-    >>> clip("zero-shot", "cat, dog", None).labels.names
+    >>> clip("zero-shot", "cat, dog", None, None).labels.names
     ('cat', 'dog')
-    >>> clip("tuned", "cat, dog", None)
+    >>> clip("tuned", "cat, dog", None, None)
     Traceback (most recent call last):
     meznet_helpers.errors.MeznetError: --labels is for zero-shot; tuned knows animal, not animal.
     """
@@ -74,89 +94,68 @@ def clip(model: str, labels: str | None, templates: list[str] | None) -> "ClipLa
 
     if model == "tuned" or tuned.holds(model):
         net = TunedLabeler("tiny" if model == "tuned" else model)
-        for option, given in (("--labels", labels), ("--template", templates)):
-            if given is not None:
+        for name, given in {"labels": row, "labels-file": file, "template": templates}.items():
+            if given not in (None, []):
                 known = ", ".join(net.labels.names[:5])
-                raise MeznetError(f"{option} is for zero-shot; {model} knows {known}.")
+                raise MeznetError(f"--{name} is for zero-shot; {model} knows {known}.")
         return net
-    names = None if labels is None else [each.strip() for each in labels.split(",")]
-    if names is not None and not any(names):
-        raise MeznetError("--labels is empty; name two labels or more: --labels cat,dog.")
+    labels = options.read_labels(row, file)
     source = None if model == "zero-shot" else model
     if source is not None:
         find(source)
-    return ZeroShotLabeler(source, names, templates=templates or PHOTO)
+    return ZeroShotLabeler(source, labels, templates=templates or PHOTO)
 
 
-def finetune(args: argparse.Namespace) -> int:
-    """Tune CLIP on a tree of images, write its folder, and its metrics as JSON.
+@options.command(app)
+def finetune(
+    data: Annotated[str, option("FOLDER", DATA)],
+    out: Annotated[str, option("FOLDER", "Must not be there yet.")],
+    method: Literal["probe", "full", "lora"] = "probe",
+    source: Annotated[str | None, option("CLIP", SOURCE, "the profile's")] = None,
+    epochs: Annotated[int | None, option("N", "How long.", "3")] = None,
+    batch: Annotated[int | None, option("N", "Images at a time.", "12")] = None,
+    rate: Annotated[float | None, option("X", "The highest.", "the method's own")] = None,
+    class_weights: Annotated[str, option("auto|none|LABEL=X,...", "What errors cost.")] = "auto",
+    seed: options.Seed = 0,
+) -> int:
+    """Teach CLIP your labels, from a tree of folders.
 
-    Parameters
-    ----------
-    args : Namespace
-        data, out (str), method (str), source (str or None), epochs, batch (int or None), rate
-        (float or None), class_weights (str), seed (int).
+    Goes on where it was broken off.
 
-    Returns
-    -------
-    int
-        0, or 1 if some images could not be read.
-
-    Raises
-    ------
-    MeznetError
-        If an argument is wrong, the data can't be learned from, or the folder can't be written.
+    Examples
+    --------
+    meznet clip finetune --data pictures --out my-clip --method lora
+    meznet clip finetune --data pictures --out cats --class-weights cat=3,dog=1 --seed 1
     """
     from meznet_helpers.finetune import clip as tuning
     from meznet_helpers.finetune import read_parts, report
-    from meznet_helpers.words import ZeroShotLabeler
-    from meznet_helpers.words import tuned as folders
+    from meznet_helpers.words import ZeroShotLabeler, tuned
 
-    out = Path(args.out).expanduser()
-    folders.check(out)
-    train, judged = read_parts(args.data, args.seed)
-    recipe = recipe_of(args, train.labels)
-    source = args.source or ZeroShotLabeler().source
-    for data in (train, *judged.values()):
-        commands.complain(data.images)
-    bad = any(data.images.errors for data in (train, *judged.values()))
-    train = tuning.cropped(train, source)
-    judged = {name: tuning.cropped(data, source) for name, data in judged.items()}
-    kept = out.with_name(f"{out.name}.training")
-    if kept.exists():
-        print(f"meznet: going on from {kept}.", file=sys.stderr)
-    how = {"source": source, "seed": args.seed, "checkpoint": kept, "progress": True}
-    tuned = tuning.tune(train, judged["valid"], args.method, recipe, **how)
-    report.save(tuned, out, train, judged)
-    kept.unlink()
-    metrics = folders.read(out)["metrics"]
-    print(json.dumps({"folder": str(out), "metrics": metrics}, indent=1))
-    return 1 if bad else 0
-
-
-def recipe_of(args: argparse.Namespace, labels: "LabelSpace") -> "Recipe":
-    """Return the recipe of the method, with what the command line changes.
-
-    Parameters
-    ----------
-    args : Namespace
-        As `finetune` takes it.
-    labels : LabelSpace
-
-    Raises
-    ------
-    MeznetError
-        If a number is out of its range, or the weights don't fit the labels.
-    """
-    from meznet_helpers.finetune import clip as tuning
-
-    changes = {key: getattr(args, key) for key in ("epochs", "batch", "rate")}
+    folder = Path(out).expanduser()
+    tuned.check(folder)
+    train, judged = read_parts(data, seed)
+    changes = {"epochs": epochs, "batch": batch, "rate": rate}
     changes = {key: value for key, value in changes.items() if value is not None}
-    changes["class_weight"] = class_weights(args.class_weights, labels)
-    return dataclasses.replace(tuning.RECIPES[args.method], **changes)
+    weights = weights_of(class_weights, train.labels)
+    recipe = dataclasses.replace(tuning.RECIPES[method], **changes, class_weight=weights)
+    source = source or ZeroShotLabeler().source
+    errors = [line for part in (train, *judged.values()) for line in part.images.errors]
+    options.complain(errors)
+    train = tuning.cropped(train, source)
+    judged = {name: tuning.cropped(part, source) for name, part in judged.items()}
+    checkpoint = folder.with_name(f"{folder.name}.training")
+    if checkpoint.exists():
+        options.complain([f"going on from {checkpoint}."])
+    settings = {"source": source, "seed": seed, "checkpoint": checkpoint, "progress": True}
+    net = tuning.tune(train, judged["valid"], method, recipe, **settings)
+    report.save(net, folder, train, judged)
+    checkpoint.unlink()
+    metrics = tuned.read(folder)["metrics"]
+    print(json.dumps({"folder": str(folder), "metrics": metrics}, indent=1))
+    return 1 if errors else 0
 
 
-def class_weights(text: str, labels: "LabelSpace") -> str | tuple[float, ...] | None:
+def weights_of(text: str, labels: "LabelSpace") -> str | tuple[float, ...] | None:
     """Read the option ``--class-weights``.
 
     Parameters
@@ -177,45 +176,42 @@ def class_weights(text: str, labels: "LabelSpace") -> str | tuple[float, ...] | 
     Examples
     --------
     >>> from meznet_helpers.labels import from_names
-    >>> class_weights("other=2.1,animal=6.1", from_names(["animal", "other"]))
+    >>> weights_of("other=2.1,animal=6.1", from_names(["animal", "other"]))
     (6.1, 2.1)
     """
     from meznet_helpers.images import match
 
     if text in ("auto", "none"):
         return "balanced" if text == "auto" else None
-    names, _, values = zip(*(each.partition("=") for each in text.split(",")), strict=True)
+    names, _, values = zip(*(pair.partition("=") for pair in text.split(",")), strict=True)
     try:
         numbers = [float(value) for value in values]
         places = match([name.strip() for name in names], labels)
     except (ValueError, MeznetError):
         places = []
     if sorted(places) != list(range(len(labels))):
-        ids = ",".join(f"{each}=1" for each in labels.ids[:5])
-        raise MeznetError(f'--class-weights is "{text}"; it must be auto, none, or like {ids}.')
+        pairs = ",".join(f"{label_id}=1" for label_id in labels.ids[:5])
+        raise MeznetError(f'--class-weights is "{text}"; it must be auto, none, or like {pairs}.')
     return tuple(numbers[places.index(place)] for place in range(len(labels)))
 
 
-def export(args: argparse.Namespace) -> int:
-    """Write a tuned CLIP as ONNX, compare it with torch, and say how fast it is.
+@options.command(app)
+def export(
+    out: Annotated[str, option("FILE.onnx")],
+    model: Model = "zero-shot",
+    labels: options.Labels = None,
+    labels_file: options.LabelsFile = None,
+    template: Templates = None,
+) -> int:
+    """Write ONNX, compare it with torch, and say how fast it is.
 
-    Parameters
-    ----------
-    args : Namespace
-        model (str), out (str).
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    MeznetError
-        If the model can't be had, the file can't be written, or the two do not agree.
+    Examples
+    --------
+    meznet clip export --model my-clip --out my-clip.onnx
+    meznet clip export --labels cat,dog --out pets.onnx
     """
     from meznet_helpers.words import onnx_export
 
-    net = clip(args.model, args.labels, args.template)
-    print(json.dumps(onnx_export.export(net, Path(args.out)), indent=1))
+    net = clip(model, labels, labels_file, template)
+    print(json.dumps(onnx_export.export(net, Path(out)), indent=1))
     return 0

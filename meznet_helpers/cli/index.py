@@ -1,12 +1,16 @@
-"""The commands ``meznet index build|add|remove|search|info|export``."""
+"""Classes that come and go: an index of prototypes.
 
-import argparse
+Examples
+--------
+meznet index build --data animals --out animals.safetensors
+meznet index search animals.safetensors holiday/ --top 3
+"""
+
 import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from meznet_helpers.cli import commands
+from meznet_helpers.cli import options
+from meznet_helpers.cli.options import argument, option
 from meznet_helpers.errors import MeznetError
 
 if TYPE_CHECKING:
@@ -18,179 +22,160 @@ if TYPE_CHECKING:
 
 BACKBONE = "timm/regnetx_002"
 
+app = options.group("index", __doc__)
 
-def build(args: argparse.Namespace) -> int:
-    """Make an index of a tree of images, or of a zipped table.
+File = Annotated[str, argument("FILE", "An index.")]
 
-    A fifth of each class's images sets the scale of the probabilities and the threshold of "none
+
+@options.command(app)
+def build(
+    data: Annotated[str, option("FOLDER", "A folder of images for each label; or a zipped table.")],
+    out: Annotated[str, option("FILE", "Must not be there yet.")],
+    backbone: Annotated[str, option("NAME", "The network.")] = BACKBONE,
+    kind: Annotated[str, option("mean|k-means|medoid")] = "mean",
+    count: Annotated[int, option("N", "Prototypes per label.")] = 1,
+    metric: Annotated[str, option("cosine|inner|l2")] = "cosine",
+    seed: options.Seed = 0,
+) -> int:
+    """Make an index of a tree of folders, or of a zipped table.
+
+    A fifth of each label's images sets the scale of the probabilities and the threshold of "none
     of these", with prototypes of the others; then all of them make the prototypes.
 
-    Parameters
-    ----------
-    args : Namespace
-        data, out (str), backbone (str or None), kind, metric (str), count, seed (int).
-
-    Returns
-    -------
-    int
-        0, or 1 if some images could not be read.
-
-    Raises
-    ------
-    MeznetError
-        If an argument is wrong, a class has no readable image, or the file can't be written.
+    Examples
+    --------
+    meznet index build --data animals --out animals.safetensors
+    meznet index build --data animals --out five.safetensors --kind k-means --count 5 --seed 1
     """
     from meznet_helpers import features, prototypes
     from meznet_helpers.images import read_tree
 
-    out = Path(args.out).expanduser()
-    if out.exists():
-        raise MeznetError(f"{out} is there already; name a new file, or remove it first.")
-    if not out.absolute().parent.is_dir():
-        raise MeznetError(f"--out: {out.parent} is no folder.")
-    name, digest = backbone(args.backbone)
-    if Path(args.data).suffix == ".zip":
-        made = {"metric": args.metric, "backbone": name, "digest": digest}
-        print(prototypes.save(prototypes.read_csv(args.data, **made), out))
+    file = options.check_folder("--out", out)
+    if file.exists():
+        raise MeznetError(f"{file} is there already; name a new file, or remove it first.")
+    name, digest = network_of(backbone)
+    made = {"metric": metric, "backbone": name, "digest": digest}
+    if data.endswith(".zip"):
+        print(prototypes.save(prototypes.read_csv(data, **made), file))
         return 0
-    how = {"kind": args.kind, "count": args.count, "metric": args.metric}
-    prototypes.PrototypeIndex(**how)  # complain before anything is read
-    tree = read_tree(args.data, progress=True)
-    commands.complain(tree.images)
+    shape = {"kind": kind, "count": count}
+    prototypes.PrototypeIndex(metric=metric, **shape)  # complain before anything is read
+    tree = read_tree(data, progress=True)
+    options.complain(tree.images.errors)
     vectors = features.embed(tree, name, progress=True)
-    how |= {"seed": args.seed, "backbone": name, "digest": digest}
-    index = prototypes.PrototypeIndex.fit_calibrated(vectors, tree.truth, tree.labels, **how)
-    print(prototypes.save(index, out))
+    index = prototypes.PrototypeIndex.fit_calibrated(
+        vectors, tree.truth, tree.labels, seed=seed, **shape, **made
+    )
+    print(prototypes.save(index, file))
     return 1 if tree.images.errors else 0
 
 
-def add(args: argparse.Namespace) -> int:
-    """Add a class to an index, or give one more examples.
+@options.command(app)
+def add(
+    file: File,
+    label: Annotated[str, argument("LABEL", "A name.")],
+    images: options.Images,
+    more: Annotated[bool, options.flag("--more", "The label is there already.")] = False,
+) -> int:
+    """Add a label to an index, or give one more examples.
 
-    Parameters
-    ----------
-    args : Namespace
-        file, label (str), images (list of str), more (bool).
-
-    Returns
-    -------
-    int
-        0, or 1 if some images could not be read, 2 if none could.
-
-    Raises
-    ------
-    MeznetError
-        If the class is there already, or with `more` is not.
+    Examples
+    --------
+    meznet index add animals.safetensors flamingo pictures/flamingo*.jpg
+    meznet index add animals.safetensors flamingo more/*.jpg --more
     """
     from meznet_helpers import prototypes
     from meznet_helpers.labels import from_names
 
-    labels = from_names([args.label])
-    here = prototypes.load(args.file)
-    if not args.more and labels.ids[0] in here.labels:
+    label_id = from_names([label]).ids[0]
+    before = prototypes.load(file)
+    if more:
+        before.labels.index(label_id)
+    elif label_id in before.labels:
         raise MeznetError(
-            f'{args.file} has a class "{labels.ids[0]}" already; --more gives it more examples.'
+            f'{file} has a class "{label_id}" already; --more gives it more examples.'
         )
-    if args.more:
-        here.labels.index(labels.ids[0])
-    images, vectors = read(here, args.file, args.images)
-    if not len(images):
+    read, vectors = embed(before, file, images)
+    if not len(read):
         return 2
-    with prototypes.editing(args.file) as index:
-        if args.more:
-            index.update(labels.ids[0], vectors)
+    with prototypes.editing(file) as index:
+        if more:
+            index.update(label_id, vectors)
         else:
-            index.add(labels.ids[0], vectors, labels.names[0])
+            index.add(label_id, vectors, label)
         print(index)
-    return 1 if images.errors else 0
+    return 1 if read.errors else 0
 
 
-def remove(args: argparse.Namespace) -> int:
-    """Forget classes of an index.
+@options.command(app)
+def remove(
+    file: File,
+    labels: Annotated[list[str], argument("LABEL", "Names or ids.")],
+) -> int:
+    """Forget labels; none if one of them is not there.
 
-    Parameters
-    ----------
-    args : Namespace
-        file (str), labels (list of str).
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    MeznetError
-        If one of them is not there; none is removed then.
+    Examples
+    --------
+    meznet index remove animals.safetensors fox
+    meznet index remove animals.safetensors owl "polar bear"
     """
     from meznet_helpers import prototypes
     from meznet_helpers.labels import from_names
 
-    with prototypes.editing(args.file) as index:
-        for label in args.labels:
+    with prototypes.editing(file) as index:
+        for label in labels:
             index.remove(label if label in index.labels else from_names([label]).ids[0])
         print(index)
     return 0
 
 
-def search(args: argparse.Namespace) -> int:
-    """Write image, rank, label id, label, score, and whether the image is of a known class.
+@options.command(app)
+def search(
+    file: File,
+    images: options.Images,
+    top: options.Top = 5,
+    out: options.Out = "-",
+    as_json: options.Json = False,
+) -> int:
+    """Find the nearest labels of images.
 
-    Parameters
-    ----------
-    args : Namespace
-        file (str), images (list of str), top (int), json (bool).
+    Also says whether an image is of a known class at all.
 
-    Returns
-    -------
-    int
-        0, or 1 if some images could not be read, 2 if none could.
-
-    Raises
-    ------
-    MeznetError
-        If an argument is wrong, or the network is not that of the index.
+    Examples
+    --------
+    meznet index search animals.safetensors holiday/ --top 3
+    meznet index search animals@tiny cat.jpg --json
     """
     from meznet_helpers import prototypes
     from meznet_helpers.prototypes.labeler import find
 
-    index = prototypes.load(find(args.file))
-    if args.top < 1:
-        raise MeznetError(f"--top is {args.top}; it must be 1 or more.")
-    images, vectors = read(index, args.file, args.images)
-    if not len(images):
+    index = prototypes.load(find(file))
+    read, vectors = embed(index, file, images)
+    if not len(read):
         return 2
-    table = _table(index, images, vectors, min(args.top, len(index)))
-    if args.json:
-        print(json.dumps(table.to_dict("records"), indent=1, ensure_ascii=False))
-    else:
-        table.to_csv(sys.stdout, index=False, float_format="%.4f")
-    return 1 if images.errors else 0
+    options.write(_table(index, read, vectors, min(top, len(index))), out, as_json)
+    return 1 if read.errors else 0
 
 
-def info(args: argparse.Namespace) -> int:
-    """Write what an index holds, as JSON.
+@options.command(app)
+def info(file: File) -> int:
+    """Say what is in an index, as JSON.
 
-    Parameters
-    ----------
-    args : Namespace
-        file (str).
-
-    Returns
-    -------
-    int
-        0.
+    Examples
+    --------
+    meznet index info animals.safetensors
+    meznet index info photographs@tiny
     """
     from meznet_helpers import prototypes
     from meznet_helpers.prototypes.labeler import find
     from meznet_helpers.prototypes.storage import FIELDS
 
-    index = prototypes.load(find(args.file), mapped=True)
+    index = prototypes.load(find(file), mapped=True)
     fields = {name: getattr(index, name) for name in FIELDS}
     if fields["threshold"] == float("-inf"):
         fields["threshold"] = None
-    examples = [int(index.counts[index.owners == at].sum()) for at in range(len(index))]
-    about = {
+    examples = [int(index.counts[index.owners == place].sum()) for place in range(len(index))]
+    content = {
         "name": index.labels.name,
         "classes": len(index),
         "prototypes": len(index.owners),
@@ -198,41 +183,28 @@ def info(args: argparse.Namespace) -> int:
         **fields,
         "examples": dict(zip(index.labels.ids, examples, strict=True)),
     }
-    print(json.dumps(about, indent=1, ensure_ascii=False))
+    print(json.dumps(content, indent=1, ensure_ascii=False))
     return 0
 
 
-def export(args: argparse.Namespace) -> int:
+@options.command(app)
+def export(file: File, out: Annotated[str, option("FILE.zip")]) -> int:
     """Write an index as a zipped table.
 
-    Parameters
-    ----------
-    args : Namespace
-        file, out (str).
-
-    Returns
-    -------
-    int
-        0.
+    Examples
+    --------
+    meznet index export animals.safetensors --out animals.zip
+    meznet index export animals@tiny --out tiny.zip
     """
     from meznet_helpers import prototypes
     from meznet_helpers.prototypes.labeler import find
 
-    print(prototypes.write_csv(prototypes.load(find(args.file)), args.out))
+    print(prototypes.write_csv(prototypes.load(find(file)), out))
     return 0
 
 
-def backbone(name: str | None) -> tuple[str, str]:
+def network_of(name: str) -> tuple[str, str]:
     """Return the whole name and the digest of a network.
-
-    Parameters
-    ----------
-    name : str or None
-        None stands for `BACKBONE`.
-
-    Returns
-    -------
-    name, digest : str
 
     Raises
     ------
@@ -241,37 +213,36 @@ def backbone(name: str | None) -> tuple[str, str]:
 
     Examples
     --------
-    >>> name, digest = backbone(None)
+    >>> name, digest = network_of(BACKBONE)
     >>> name, len(digest)
     ('timm/regnetx_002@tiny', 64)
     """
     from meznet_helpers.labelers import NetworkLabeler
     from meznet_helpers.names import labeler
 
-    net = labeler(name or BACKBONE)
+    net = labeler(name)
     if not isinstance(net, NetworkLabeler):
         raise MeznetError(f"--backbone: {net.name} has no features; name one network.")
     return net.name, net.digest()
 
 
-def read(index: "PrototypeIndex", file: str, patterns: list[str]) -> "tuple[Images, np.ndarray]":
+def embed(
+    index: "PrototypeIndex", file: str, patterns: list[str]
+) -> "tuple[Images, np.ndarray | None]":
     """Read images and embed them with the network of an index; complain of bad files.
 
     Returns
     -------
     images : Images
     vectors : ndarray of float32, shape (images, d)
+        None if no image could be read.
     """
-    import numpy as np
-
     from meznet_helpers import features
     from meznet_helpers.prototypes.labeler import network
 
     net = network(index, file)
-    images = commands.read(patterns)
-    if not len(images):
-        return images, np.zeros((0, 0), np.float32)
-    return images, features.embed(images, net, progress=True)
+    images = options.read_images(patterns)
+    return images, features.embed(images, net, progress=True) if len(images) else None
 
 
 def _table(
@@ -280,12 +251,13 @@ def _table(
     """Lay out what a search found, one row for each image and rank."""
     import pandas as pd
 
-    found = index.search(vectors, k)
+    hits = index.search(vectors, k)
+    ids, names = index.labels.ids, index.labels.names
     rows = [
-        [image, rank + 1, index.labels.ids[at], index.labels.names[at], float(score), bool(known)]
-        for image, classes, scores, known in zip(
-            images.names, found.classes, found.scores, found.known, strict=True
+        [image, rank, ids[place], names[place], float(score), bool(known)]
+        for image, places, scores, known in zip(
+            images.names, hits.classes, hits.scores, hits.known, strict=True
         )
-        for rank, (at, score) in enumerate(zip(classes, scores, strict=True))
+        for rank, (place, score) in enumerate(zip(places, scores, strict=True), 1)
     ]
     return pd.DataFrame(rows, columns=["image", "rank", "label_id", "label", "score", "known"])

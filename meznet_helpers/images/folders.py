@@ -213,8 +213,12 @@ def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     ['a.jpg', 'b.PNG']
     """
     images, nothing = {}, []
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        path = Path(path).expanduser()
+    for given in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        if str(given).startswith(("http://", "https://")):
+            raise ImageError(f"{given} is a web address; download the image and give its path.")
+        if not str(given):
+            raise ImageError('"": no image is found there.')  # not the folder that Path makes of it
+        path = Path(given).expanduser()
         files = [path] if is_file(path) else _below(path)
         if not files and glob.has_magic(str(path)):
             matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (takes absolute patterns)

@@ -251,6 +251,32 @@ def _home() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
 
 
+def _published(application: str, size: int) -> list[list[str]]:
+    """Return name, address and hash of an application's weights, with and without classifier."""
+    files = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    return files.get(f"{application} {size}") or files[application]
+
+
+def downloaded(backbone: Backbone) -> bool:
+    """Say whether the weights that Keras publishes lie where it looks for them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> from meznet_helpers.labelers.backbones import backbone
+    >>> file = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"
+    >>> with tempfile.TemporaryDirectory() as home, mock.patch.dict("os.environ", KERAS_HOME=home):
+    ...     Path(home, "models").mkdir()
+    ...     Path(home, "models", file).touch()
+    ...     names = ["keras/MobileNetV2@imagenet", "keras/MobileNet@imagenet"]
+    ...     [downloaded(backbone(name)) for name in names]
+    [True, False]
+    """
+    name, _, _ = _published(backbone.application, backbone.size)[0]
+    return (_home() / "models" / name).is_file()
+
+
 def place_published(application: str, size: int, *, top: bool = True) -> None:
     """Put the weights that Keras publishes where it looks for them, so that it downloads nothing.
 
@@ -268,9 +294,7 @@ def place_published(application: str, size: int, *, top: bool = True) -> None:
     MeznetError
         If they can't be downloaded, or may not be (``MEZNET_OFFLINE``).
     """
-    files = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    versions = files.get(f"{application} {size}") or files[application]
-    name, url, known_hash = versions[0 if top else 1]
+    name, url, known_hash = _published(application, size)[0 if top else 1]
     file = download.fetch(url, _home().absolute() / "models" / name, known_hash=known_hash)
     # Where its home was another one when it was imported, or can't be written, Keras looks
     # elsewhere: then it copies the file.

@@ -4,7 +4,9 @@ from meznet_helpers.labels.matching import join, map_between
 from meznet_helpers.labels.spaces import (
     LabelSpace,
     as_truth,
+    from_file,
     from_names,
+    from_row,
     imagenet,
     normalize,
     tiny_imagenet,
@@ -13,7 +15,9 @@ from meznet_helpers.labels.spaces import (
 __all__ = [
     "LabelSpace",
     "as_truth",
+    "from_file",
     "from_names",
+    "from_row",
     "imagenet",
     "join",
     "map_between",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -300,6 +302,99 @@ def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
     if not slugs:
         raise MeznetError(f"{name}: the list of names is empty.")
     return LabelSpace(name, ids=tuple(slugs), names=tuple(slugs.values()))
+
+
+def from_row(text: str) -> LabelSpace:
+    """Make a label space of one row of CSV.
+
+    Parameters
+    ----------
+    text : str
+        Names with commas between them; one that holds a comma stands in quotes.
+
+    Returns
+    -------
+    LabelSpace
+
+    Raises
+    ------
+    MeznetError
+        If it is no CSV, there are fewer than two names, or two are the same or none.
+
+    Examples
+    --------
+    >>> from_row('cat, "New York, USA"').names
+    ('cat', 'New York, USA')
+    """
+    return _from_words([(word,) for word in _fields(text)], "labels")
+
+
+def from_file(path: str | Path) -> LabelSpace:
+    """Make a label space of a file of CSV: in each line a label, then its synonyms.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8, with or without a byte order mark. Empty lines, and lines that begin with ``#``, do
+        not count.
+
+    Returns
+    -------
+    LabelSpace
+        Called as the file, without its suffix.
+
+    Raises
+    ------
+    MeznetError
+        If it can't be read, holds fewer than two labels, or a word that stands for two of them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels.csv")
+    ...     _ = path.write_text("school bus\\ncat, tabby\\n", encoding="utf-8")
+    ...     from_file(path).lemmas
+    (('school bus',), ('cat', 'tabby'))
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeError as error:
+        raise MeznetError(f"{path} can't be read (it is no UTF-8 text).") from error
+    except (OSError, ValueError) as error:
+        raise MeznetError(f"{path} can't be read ({reason(error)}).") from error
+    rows = [_fields(line) for line in lines if not line.lstrip().startswith("#")]
+    words = [tuple(filter(None, row)) for row in rows]
+    return _from_words([row for row in words if row], str(path))
+
+
+def _fields(line: str) -> list[str]:
+    """Read a row of CSV."""
+    try:
+        rows = csv.reader([line.strip()], skipinitialspace=True, strict=True)
+        return [field.strip() for field in next(rows, [])]
+    except csv.Error as error:
+        raise MeznetError(
+            f'{line} is no row of CSV ({reason(error)}); it must be like cat,"New York, USA".'
+        ) from error
+
+
+def _from_words(words: list[tuple[str, ...]], name: str) -> LabelSpace:
+    """Make a label space of labels with their synonyms; each word may stand for one label only."""
+    if len(words) < 2:
+        given = f" ({words[0][0]})" if words else ""
+        raise MeznetError(f"{name}: there must be two labels or more, not {len(words)}{given}.")
+    space = from_names([row[0] for row in words], name=name)
+    labels: dict[str, str] = {}
+    for row in words:
+        for word in row:
+            other = labels.setdefault(normalize(word), row[0])
+            if other != row[0]:
+                raise MeznetError(
+                    f'{name}: "{word}" stands for "{other}" and for "{row[0]}"; an answer could '
+                    "not tell them apart."
+                )
+    return LabelSpace(Path(name).stem, space.ids, space.names, tuple(words))
 
 
 def _wordnet(name: str, ids: Sequence[str]) -> LabelSpace:

@@ -311,13 +311,12 @@ def test_the_command(monkeypatch, capsys, tmp_path):
 
 
 def test_the_help_says_the_defaults(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["benchmark", "--help"])
+    assert cli.main(["benchmark", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert f"default: {benchmark.RECIPE.epochs} " in said
-    assert f"default: {benchmark.RECIPE.size} " in said
+    assert f"default: {benchmark.RECIPE.epochs}]" in said
+    assert f"default: {benchmark.RECIPE.size}]" in said
     assert benchmark.folder() == profile.data() / "results" / "benchmark"
-    assert "default: data/results/benchmark" in said
+    assert "data/results/benchmark" in said
 
 
 def test_the_command_with_a_net_that_is_not_there(capsys):

@@ -56,6 +56,8 @@ def test_the_command_rebuilds_it(monkeypatch, tmp_path, capsys, rows, stored):
     monkeypatch.setattr(leaderboard, "times", lambda: dict.fromkeys(rows.models, 1.5))
     assert cli.main(["leaderboard", "--out", str(tmp_path / "board.csv")]) == 0
     written = pd.read_csv(tmp_path / "board.csv")
+    assert not capsys.readouterr().out
+    assert cli.main(["leaderboard"]) == 0
     assert capsys.readouterr().out == (tmp_path / "board.csv").read_text(encoding="utf-8")
     assert written["labeler"].tolist() == stored.index.tolist()
     np.testing.assert_allclose(written[QUALITY], stored[QUALITY], rtol=2e-3, atol=2e-4)

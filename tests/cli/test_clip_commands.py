@@ -64,7 +64,7 @@ def test_label(tmp_path):
     assert sum(float(row["score"]) for row in rows) == pytest.approx(1, abs=1e-3)
     (tmp_path / "bad.png").write_text("no picture", encoding="utf-8")
     table = tmp_path / "table.csv"
-    done = run("label", CAT, tmp_path / "bad.png", *options, "--csv", table)
+    done = run("label", CAT, tmp_path / "bad.png", *options, "--out", table)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.count("\n") == 1 and "bad.png" in done.stderr
     assert list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))) == rows
@@ -81,15 +81,15 @@ def test_label_tuned_is_the_labeler():
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (["--labels", ","], "--labels is empty; name two labels or more"),
-        (["--labels", "cat,"], "'' is no name"),
-        (["--labels", "cat"], '"cat" alone leaves CLIP no choice'),
+        (["--labels", ","], "--labels: '' is no name"),
+        (["--labels", "cat,"], "--labels: '' is no name"),
+        (["--labels", "cat"], "--labels: there must be two labels or more, not 1 (cat)."),
         (["--labels", "cat,Cat"], '"cat" and "Cat" are the same label'),
         (["--labels", "cat,dog", "--template", "a photo"], 'template "a photo" has no {} or {a}'),
         (["--model", "nowhere"], '"nowhere" is no CLIP checkpoint'),
         (["--model", "tuned", "--labels", "cat,dog"], "--labels is for zero-shot; tuned knows"),
-        (["--csv", "/nowhere/x.csv"], "--csv: /nowhere is no folder"),
-        (["--top", "0"], "--top is 0; it must be 1 or more"),
+        (["--out", "/nowhere/x.csv"], "--out: /nowhere is no folder"),
+        (["--top", "0"], "'--top': Input should be greater than or equal to 1"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -205,9 +205,9 @@ def test_a_plain_tree_is_split(tree):
 
 def test_class_weights():
     labels = from_names(["Big cat", "dog", "owl"])
-    assert clip.class_weights("auto", labels) == "balanced"
-    assert clip.class_weights("none", labels) is None
-    assert clip.class_weights("owl=3,big_cat=1,dog=2", labels) == (1.0, 2.0, 3.0)
+    assert clip.weights_of("auto", labels) == "balanced"
+    assert clip.weights_of("none", labels) is None
+    assert clip.weights_of("owl=3,big_cat=1,dog=2", labels) == (1.0, 2.0, 3.0)
     for text in (
         "owl=3",
         "owl=3,dog=2,owl=1",
@@ -217,7 +217,7 @@ def test_class_weights():
         "owl=,dog=2,cat=1",
     ):
         with pytest.raises(MeznetError, match="it must be auto, none, or like big-cat=1,dog=1"):
-            clip.class_weights(text, labels)
+            clip.weights_of(text, labels)
 
 
 def test_export(tmp_path):

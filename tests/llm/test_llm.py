@@ -410,7 +410,7 @@ def test_the_command(server, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("no picture", encoding="utf-8")
     labels = tmp_path / "labels.txt"
     labels.write_text("# pets\ncat, tabby\n\ndog\n<b>bird</b>\n", encoding="utf-8")
-    options = ["--endpoint", server.v1, "--model", "eyes", "--labels", str(labels)]
+    options = ["--endpoint", server.v1, "--model", "eyes", "--labels-file", str(labels)]
     status = cli.main(["llm", "label", str(tmp_path / "*.png"), *options, "--json"])
     out, err = capsys.readouterr()
     rows = {row["image"]: row["label"] for row in json.loads(out)}
@@ -420,13 +420,13 @@ def test_the_command(server, tmp_path, capsys):
     same = tmp_path / "same.txt"
     same.write_text("cat, tabby\nTabby\n", encoding="utf-8")
     for changed, words in (
-        (["--labels", str(same)], '"Tabby" stands for "cat" and for "Tabby"'),
+        (["--labels-file", str(same)], '"Tabby" stands for "cat" and for "Tabby"'),
         (["--model", "nothing"], "has no model"),
-        (["--labels", str(tmp_path / "none.txt")], "can't be read"),
+        (["--labels-file", str(tmp_path / "none.txt")], "can't be read"),
         (["--endpoint", "http://127.0.0.1:9/v1"], "no server answers"),
         (["--timeout", "0"], "timeout is 0; it must be above 0"),
         (["--workers", "0"], "workers is 0; it must be 1 or more"),
-        (["--labels", str(tmp_path / "red.png")], "is no UTF-8 text"),
+        (["--labels-file", str(tmp_path / "red.png")], "is no UTF-8 text"),
     ):
         assert cli.main(["llm", "label", str(tmp_path / "red.png"), *options, *changed]) == 2
         out, err = capsys.readouterr()

@@ -173,7 +173,7 @@ def test_info_and_export(built, tmp_path, capsys):
     assert about["examples"] == {"cat-face": 10, "octopus": 10, "snail": 10}
     assert json.loads(run(capsys, "info", "animals@tiny")[1])["classes"] == 90
     table, back = tmp_path / "zoo.zip", tmp_path / "back.safetensors"
-    assert run(capsys, "export", built, table)[0] == 0
+    assert run(capsys, "export", built, "--out", table)[0] == 0
     assert run(capsys, "build", "--data", table, "--out", back, "--backbone", NET)[0] == 0
     assert np.array_equal(prototypes.load(back).vectors, prototypes.load(built).vectors)
     assert labeler(f"prototypes/{back}").labels.ids == ("cat-face", "octopus", "snail")
@@ -200,7 +200,7 @@ def test_bad_input_is_one_line(tree, index, tmp_path, capsys):
         (["add", index, "!!", picture], "a name has letters or digits"),
         (["add", index, "fox", tmp_path / "text.png"], "text.png"),
         (["search", cut, picture], "is cut off, or no index of prototypes"),
-        (["search", index, picture, "--top", "0"], "--top is 0"),
+        (["search", index, picture, "--top", "0"], "'--top': Input should be"),
         (["remove", index, "fox"], 'no label id "fox"'),
         (["info", picture], "is cut off, or no index of prototypes"),
     ):

@@ -1,0 +1,248 @@
+"""What the commands of ``meznet`` share: options that mean the same everywhere, images, tables."""
+
+import inspect
+import json
+import math
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meznet_helpers.errors import MeznetError
+from meznet_helpers.files import aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from meznet_helpers.images import Images as ImagesRead
+    from meznet_helpers.labelers import Labeler
+    from meznet_helpers.labels import LabelSpace
+
+MODEL = "keras/MobileNetV2"
+SUFFIXES = (".csv", ".json", ".parquet")
+
+
+def group(name: str | None = None, doc: str = "") -> typer.Typer:
+    """Make a group of commands; without a name they stand beside those of ``meznet``."""
+    text, epilog = _parts(doc)
+    plain = {"add_completion": False, "rich_markup_mode": None}  # rich takes long to import
+    return typer.Typer(name=name, help=text, epilog=epilog, **plain)
+
+
+def command(app: typer.Typer) -> Callable[[Callable], Callable]:
+    """Make a function a command, and its docstring the help."""
+
+    def register(function: Callable) -> Callable:
+        text, epilog = _parts(function.__doc__)
+        return app.command(help=text, epilog=epilog)(function)
+
+    return register
+
+
+def _parts(doc: str) -> tuple[str, str]:
+    """Cut the examples off a docstring, to stand below the options; behind ``\\b`` lines stay."""
+    text, _, examples = inspect.cleandoc(doc).partition("\n\nExamples\n--------\n")
+    return text, "\b\nExamples:\n" + textwrap.indent(examples, "  ")
+
+
+def check_folder(option: str, path: str | Path) -> Path:
+    """Refuse a file whose folder is not there.
+
+    Examples
+    --------
+    >>> check_folder("--out", "/nowhere/net.onnx")
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: --out: /nowhere is no folder.
+    """
+    path = Path(path).expanduser()
+    if not path.absolute().parent.is_dir():
+        raise MeznetError(f"{option}: {path.parent} is no folder.")
+    return path
+
+
+def check_out(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """Refuse, before anything is read, a file that `write` can't make, and two outputs."""
+    given = {"out": "-"} | context.params | {param.name: value}
+    if isinstance(value, str) and value != "-":
+        path = check_folder(param.opts[0], value)
+        if path.suffix.lower() not in SUFFIXES:
+            raise MeznetError(f"{param.opts[0]}: {value} must end in .csv, .json or .parquet.")
+    if given.get("as_json") and given["out"] != "-":
+        raise MeznetError("--json is for standard output; --out FILE.json writes JSON to a file.")
+    return value
+
+
+def option(metavar: str, text: str = "", shown: str | None = None, **more: Any) -> Any:
+    """Describe an option; `shown` stands for the default where that is None."""
+    more |= {"show_default": shown} if shown else {}
+    return typer.Option(metavar=metavar, help=text, **more)
+
+
+def argument(metavar: str, text: str, shown: str | None = None) -> Any:
+    """Describe an argument that has no name."""
+    return typer.Argument(metavar=metavar, help=text, show_default=shown or False)
+
+
+def flag(name: str, text: str, **more: Any) -> Any:
+    """Describe an option that is there or not."""
+    return typer.Option(name, help=text, **more)
+
+
+METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
+FORMS = "CSV, JSON or Parquet, by its suffix; - is standard output."
+
+Images = Annotated[list[str], argument("IMAGE", "Files, folders, patterns.")]
+Models = Annotated[list[str] | None, option("NAME", "Of a labeler; repeatable.", MODEL)]
+Ensemble = Annotated[str | None, option("METHOD", METHODS)]
+Top = Annotated[int, option("K", "Labels per image.", min=1)]
+Seed = Annotated[int, option("N", "Of all that is drawn by chance.")]
+Out = Annotated[str, option("FILE", FORMS, callback=check_out)]
+Json = Annotated[bool, flag("--json", "JSON on standard output.", callback=check_out)]
+Labels = Annotated[str | None, option("A,B,...", 'A row of CSV, such as cat,"New York, USA".')]
+LabelsFile = Annotated[str | None, option("FILE", "CSV: a label a line, its synonyms behind it.")]
+
+
+def read_labels(row: str | None, file: str | None) -> "LabelSpace | None":
+    """Read the options ``--labels`` and ``--labels-file``.
+
+    Returns
+    -------
+    LabelSpace or None
+        None if neither is given.
+
+    Raises
+    ------
+    MeznetError
+        If both are given, or the one is wrong.
+
+    Examples
+    --------
+    >>> read_labels('cat,"New York, USA"', None).names
+    ('cat', 'New York, USA')
+    >>> read_labels("cat", None)
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: --labels: there must be two labels or more, not 1 (cat).
+    """
+    from meznet_helpers.images.reading import is_file
+    from meznet_helpers.labels import from_file, from_row
+
+    if row is not None and file is not None:
+        raise MeznetError("Labels come from --labels or from --labels-file, not from both.")
+    name, hint = "--labels", " A file is given by --labels-file."
+    if file is not None:
+        name, hint = "--labels-file", " Labels themselves are given by --labels."
+    try:
+        if file is not None:
+            return from_file(file)
+        return None if row is None else from_row(row)
+    except MeznetError as error:
+        confused = is_file(Path(row)) if file is None else not is_file(Path(file))
+        text = str(error).removeprefix("labels: ")
+        raise MeznetError(f"{name}: {text}{hint if confused else ''}") from error
+
+
+def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
+    """Make the labelers that ``--model`` and ``--ensemble`` ask for.
+
+    Parameters
+    ----------
+    names : list of str or None
+        None: the default model, or for an ensemble all nets that the repository brings.
+    ensemble : str or None
+        A method that combines the named ones to one.
+
+    Returns
+    -------
+    list of Labeler
+
+    Raises
+    ------
+    MeznetError
+        If a name or the method is unknown, or two names stand for one model.
+
+    Examples
+    --------
+    >>> [net.name for net in nets(["keras/MobileNet@tiny"], None)]
+    ['keras/MobileNet@tiny']
+    """
+    from meznet_helpers.book.published import tiny_nets
+    from meznet_helpers.names import labeler
+    from meznet_helpers.predictions import unique_names
+
+    members = [labeler(name) for name in names or (tiny_nets()["model"] if ensemble else [MODEL])]
+    unique_names("models", [member.name for member in members])
+    if ensemble is None:
+        return members
+    from meznet_helpers.ensembles import EnsembleLabeler
+
+    return [EnsembleLabeler(members, ensemble)]
+
+
+def read_images(patterns: list[str]) -> "ImagesRead":
+    """Read the images that a command line names, and complain of those that can't be read."""
+    from meznet_helpers.images import find, read_many
+
+    images = read_many(find(patterns), progress=True)
+    complain(images.errors)
+    return images
+
+
+def complain(lines: object) -> None:
+    """Write a line for each thing that went wrong without stopping the rest."""
+    for line in lines:
+        print(f"meznet: {line}", file=sys.stderr)
+
+
+def rows(table: "pd.DataFrame", form: str = "%.4f") -> list[dict[str, Any]]:
+    """Return rows for JSON: floats have the digits of the CSV, and None is what is not known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows(pd.DataFrame({"label": ["cat", "dog"], "score": [2 / 3, None]}))
+    [{'label': 'cat', 'score': 0.6667}, {'label': 'dog', 'score': None}]
+    """
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, float):
+            return value
+        return None if math.isnan(value) else float(form % value)
+
+    return [{key: plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def write(table: "pd.DataFrame", out: str = "-", as_json: bool = False, form: str = "%.4f") -> None:
+    """Write a table to standard output or to a file.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Without its index.
+    out : str
+        ``-``, or a file with one of `SUFFIXES`; it is written aside and renamed.
+    as_json : bool
+        Standard output gets JSON instead of CSV.
+    form : str
+        How floats look. Parquet holds them whole.
+
+    Raises
+    ------
+    MeznetError
+        If it can't be written.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix == ".json" or as_json:
+        text = json.dumps(rows(table, form), indent=1, ensure_ascii=False) + "\n"
+    elif suffix != ".parquet":
+        text = table.to_csv(index=False, float_format=form, lineterminator="\n")
+    if out == "-":
+        sys.stdout.write(text)
+        return
+    with aside(Path(out).expanduser()) as part:
+        if suffix == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            part.write_text(text, encoding="utf-8")
