@@ -16,8 +16,6 @@ _FACE = {
     "read_tree": "images",
 }
 
-__all__ = ["LabelSpace", "Predictions", "accuracy", "embed", "labeler", "read_many", "read_tree"]
-
 
 def __getattr__(name: str) -> Any:
     """Load what the face offers when it is asked for."""

@@ -7,17 +7,3 @@ bytes on every machine.
 from meznet_helpers.emojizoo.artwork import drawing, styles, table
 from meznet_helpers.emojizoo.composition import HARD, MILD, Variant, compose
 from meznet_helpers.emojizoo.sets import animal_or_not, animals, faces, render
-
-__all__ = (
-    "HARD",
-    "MILD",
-    "Variant",
-    "animal_or_not",
-    "animals",
-    "compose",
-    "drawing",
-    "faces",
-    "render",
-    "styles",
-    "table",
-)

@@ -21,23 +21,3 @@ from meznet_helpers.ensembles.stacking import (
     likelihood_weights,
     logistic_lasso,
 )
-
-__all__ = [
-    "METHODS",
-    "EnsembleLabeler",
-    "accuracy_weights",
-    "auc_weights",
-    "borda",
-    "by_size",
-    "class_weights",
-    "combine",
-    "geometric",
-    "greedy_weights",
-    "hard",
-    "information_weights",
-    "likelihood_weights",
-    "logistic_lasso",
-    "median",
-    "reciprocal_rank",
-    "soft",
-]

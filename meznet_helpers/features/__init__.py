@@ -3,5 +3,3 @@
 from meznet_helpers.features.embedding import embed
 from meznet_helpers.features.learning_curve import by_examples, over_seeds
 from meznet_helpers.features.probing import classifiers
-
-__all__ = ["by_examples", "classifiers", "embed", "over_seeds"]

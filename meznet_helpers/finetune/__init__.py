@@ -5,5 +5,3 @@ from meznet_helpers.finetune.loop import fit
 from meznet_helpers.finetune.parts import read_parts
 from meznet_helpers.finetune.recipe import Recipe
 from meznet_helpers.finetune.report import summary
-
-__all__ = ["Recipe", "fit", "predict", "read_parts", "summary"]

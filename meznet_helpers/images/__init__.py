@@ -4,18 +4,3 @@ from meznet_helpers.images.datasets import Dataset
 from meznet_helpers.images.folders import find, match, read_tree, write_tree
 from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
 from meznet_helpers.images.reading import SUFFIXES, Images, as_images, read, read_many
-
-__all__ = [
-    "MAX_PIXELS",
-    "SUFFIXES",
-    "Dataset",
-    "ImageError",
-    "Images",
-    "as_images",
-    "find",
-    "match",
-    "read",
-    "read_many",
-    "read_tree",
-    "write_tree",
-]

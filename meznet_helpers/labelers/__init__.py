@@ -11,21 +11,3 @@ from meznet_helpers.labelers.backbones import (
 )
 from meznet_helpers.labelers.base import Labeler, Served, choices, living, readable
 from meznet_helpers.labelers.network import BackboneLabeler, NetworkLabeler, sha256
-
-__all__ = [
-    "INTERPOLATIONS",
-    "MODES",
-    "Backbone",
-    "BackboneLabeler",
-    "Labeler",
-    "NetworkLabeler",
-    "Served",
-    "backbone",
-    "choices",
-    "living",
-    "readable",
-    "registry",
-    "scale",
-    "sha256",
-    "squeeze",
-]

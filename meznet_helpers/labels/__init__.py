@@ -11,16 +11,3 @@ from meznet_helpers.labels.spaces import (
     normalize,
     tiny_imagenet,
 )
-
-__all__ = [
-    "LabelSpace",
-    "as_truth",
-    "from_file",
-    "from_names",
-    "from_row",
-    "imagenet",
-    "join",
-    "map_between",
-    "normalize",
-    "tiny_imagenet",
-]

@@ -4,11 +4,3 @@ from meznet_helpers.llm.asking import Asker
 from meznet_helpers.llm.captioner import CaptionLabeler
 from meznet_helpers.llm.judge import EndpointJudge, LocalJudge
 from meznet_helpers.llm.labeler import LlmLabeler
-
-__all__ = [
-    "Asker",
-    "CaptionLabeler",
-    "EndpointJudge",
-    "LlmLabeler",
-    "LocalJudge",
-]

@@ -25,28 +25,3 @@ from meznet_helpers.measure.comparison import (
 )
 from meznet_helpers.measure.confusions import mixed_up
 from meznet_helpers.measure.intervals import bootstrap, proportion, student_t, wilson
-
-__all__ = [
-    "FLOOR",
-    "accuracy",
-    "against",
-    "bootstrap",
-    "check_truth",
-    "disagreement",
-    "error_correlation",
-    "expected_calibration_error",
-    "hits",
-    "log_loss",
-    "mcnemar",
-    "mixed_up",
-    "named_ranks",
-    "of_truth",
-    "paired_difference",
-    "proportion",
-    "rank_of_truth",
-    "reliability",
-    "student_t",
-    "temper",
-    "temperature",
-    "wilson",
-]

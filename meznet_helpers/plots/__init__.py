@@ -21,37 +21,3 @@ from meznet_helpers.plots.pictures import images, what_nets_see
 from meznet_helpers.plots.probing import learning_curve, neighbors, numbers, plane
 from meznet_helpers.plots.prototypes import cumulative_accuracy, first_places, found, recall, runs
 from meznet_helpers.plots.style import short
-
-__all__ = [
-    "accuracy_against_size",
-    "against_costs",
-    "by_prompt",
-    "by_size",
-    "confusion_grid",
-    "cumulative_accuracy",
-    "first_places",
-    "first_scores",
-    "found",
-    "gains",
-    "images",
-    "interval_widths",
-    "layers",
-    "leaderboard",
-    "learning_curve",
-    "learning_curves",
-    "lines",
-    "neighbors",
-    "network",
-    "numbers",
-    "pairs",
-    "plane",
-    "prediction_grid",
-    "price",
-    "recall",
-    "regions",
-    "reliability",
-    "runs",
-    "short",
-    "spell",
-    "what_nets_see",
-]

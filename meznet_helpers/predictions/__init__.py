@@ -7,11 +7,3 @@ from meznet_helpers.predictions.table import (
     top_indices,
     unique_names,
 )
-
-__all__ = [
-    "Predictions",
-    "float_array",
-    "positions",
-    "top_indices",
-    "unique_names",
-]

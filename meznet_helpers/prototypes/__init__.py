@@ -5,16 +5,3 @@ from meznet_helpers.prototypes.index import PrototypeIndex
 from meznet_helpers.prototypes.labeler import PrototypeLabeler
 from meznet_helpers.prototypes.search import Matches, nearest
 from meznet_helpers.prototypes.storage import editing, load, read_csv, save, write_csv
-
-__all__ = [
-    "Matches",
-    "PrototypeIndex",
-    "PrototypeLabeler",
-    "compare_searches",
-    "editing",
-    "load",
-    "nearest",
-    "read_csv",
-    "save",
-    "write_csv",
-]

@@ -1,5 +1,3 @@
 """The site builder: executes the chapters, renders the book and checks every page."""
 
 from meznet_helpers.site.builder import build
-
-__all__ = ["build"]

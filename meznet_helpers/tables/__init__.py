@@ -15,23 +15,3 @@ from meznet_helpers.tables.base import plain
 from meznet_helpers.tables.clip import measured, ticks, tuned
 from meznet_helpers.tables.labels import labels_beside
 from meznet_helpers.tables.nets import cost, fine_tuned, published
-
-__all__ = [
-    "accuracy",
-    "bookkeeping",
-    "cost",
-    "fine_tuned",
-    "gains",
-    "labels_beside",
-    "leaderboard",
-    "measured",
-    "partitions",
-    "percent",
-    "plain",
-    "probed",
-    "published",
-    "shares",
-    "ticks",
-    "tuned",
-    "with_intervals",
-]

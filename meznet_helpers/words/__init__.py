@@ -2,5 +2,3 @@
 
 from meznet_helpers.words.clip import ClipLabeler, TunedLabeler, ZeroShotLabeler
 from meznet_helpers.words.prompts import DRAWINGS, PHOTO, PHOTOS, frame
-
-__all__ = ["DRAWINGS", "PHOTO", "PHOTOS", "ClipLabeler", "TunedLabeler", "ZeroShotLabeler", "frame"]
