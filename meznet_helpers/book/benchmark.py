@@ -14,9 +14,10 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers import emojizoo
 from meznet_helpers.assets import profile
@@ -26,9 +27,6 @@ from meznet_helpers.finetune import Recipe, fit, nets, predict
 from meznet_helpers.labelers import Served
 from meznet_helpers.labelers.worker import Worker
 from meznet_helpers.measure import proportion
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NETS = {
     "MobileNetV3Small": "keras/MobileNetV3Small",
@@ -63,9 +61,9 @@ class Results(NamedTuple):
         `label` (both by id) and its probability, `score`.
     """
 
-    table: "pd.DataFrame"
-    history: "pd.DataFrame"
-    predictions: "pd.DataFrame"
+    table: pd.DataFrame
+    history: pd.DataFrame
+    predictions: pd.DataFrame
 
 
 def folder() -> Path:
@@ -80,7 +78,7 @@ def run(
     epochs: int = RECIPE.epochs,
     size: int = RECIPE.size,
     seed: int = 0,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Fine-tune nets that are not fine-tuned yet, and write what came of it after each.
 
     Parameters
@@ -161,8 +159,6 @@ def results(out: str | Path | None = None) -> Results:
     MeznetError
         If a file is missing.
     """
-    import pandas as pd
-
     out = folder() if out is None else Path(out)
     try:
         return Results(*(pd.read_csv(out / name, encoding="utf-8") for name in _FILES))
@@ -173,7 +169,7 @@ def results(out: str | Path | None = None) -> Results:
 _FILES = ("benchmark.csv", "history.csv", "predictions.csv.gz")
 
 
-def confusions(predictions: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+def confusions(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Count how often each net gives each label for each right one.
 
     Parameters
@@ -193,8 +189,6 @@ def confusions(predictions: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
     >>> confusions(two)["net"].values.tolist()
     [[0, 1], [0, 1]]
     """
-    import pandas as pd
-
     labels = list(dict.fromkeys(predictions["truth"]))
     return {
         model: pd.crosstab(part["truth"], part["label"]).reindex(
@@ -204,7 +198,7 @@ def confusions(predictions: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
     }
 
 
-def published() -> "pd.DataFrame":
+def published() -> pd.DataFrame:
     """Return the document's own table.
 
     Returns
@@ -219,8 +213,6 @@ def published() -> "pd.DataFrame":
     >>> published().set_index("model")["accuracy"].idxmax()
     'MobileNetV3Large'
     """
-    import pandas as pd
-
     return pd.read_csv(profile.data() / "published" / "fine-tuned.csv", encoding="utf-8")
 
 
@@ -324,8 +316,6 @@ def _in_a_process(training: _Training) -> list[Any]:
 
 def _add(out: Path, model: str, tables: list[Any]) -> None:
     """Put one net's results into the files, the table last: it says which nets are finished."""
-    import pandas as pd
-
     order = list(NETS)
     for name, table in zip(reversed(_FILES), reversed(tables), strict=True):
         new = pd.DataFrame(table)

@@ -2,17 +2,13 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.measure import check_truth
 from meznet_helpers.predictions import Predictions, top_indices
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 TOP = 10  #: How many labels of each image and net are looked at.
 
@@ -45,7 +41,7 @@ def word_matches(space: LabelSpace) -> np.ndarray:
     return matches
 
 
-def count(predictions: Predictions, truth: np.ndarray) -> "pd.DataFrame":
+def count(predictions: Predictions, truth: np.ndarray) -> pd.DataFrame:
     """Count hits among the top ten by id, and by words within three edits.
 
     Parameters
@@ -74,8 +70,6 @@ def count(predictions: Predictions, truth: np.ndarray) -> "pd.DataFrame":
     >>> count(two, np.array([0]))[["model", "hits", "rows", "false_rows"]].values.tolist()
     [['a', 1, 2, 1], ['b', 1, 2, 1]]
     """
-    import pandas as pd
-
     probs, truth = check_truth(predictions.probs, truth)
     top, true = top_indices(probs, TOP), truth[None, :, None]
     matched, right = word_matches(predictions.labels)[true, top], top == true
@@ -94,7 +88,7 @@ def count(predictions: Predictions, truth: np.ndarray) -> "pd.DataFrame":
 
 def exhibit_fuzzy_match(
     predicted_words: Sequence[str], true_words: Sequence[str] | str
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Match words as the source exhibit did. For showing its mistake only: join by id instead.
 
     The exhibit counted a prediction as right when its name was within three edits of a true word,
@@ -127,7 +121,6 @@ def exhibit_fuzzy_match(
     1         2      barn  barn      0
     2         3    beacon  barn      3
     """
-    import pandas as pd
     from rapidfuzz.distance import OSA
 
     true_words = true_words.split(", ") if isinstance(true_words, str) else list(true_words)

@@ -3,9 +3,9 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
@@ -15,9 +15,6 @@ from meznet_helpers.images import Dataset, read_many
 from meznet_helpers.labels import from_names
 from meznet_helpers.measure import proportion, student_t
 from meznet_helpers.words.prompts import prompts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Name -> how CLIP is tuned: method and recipe.
 WAYS = {
@@ -107,7 +104,7 @@ def by_prompt(
     templates: Sequence[str],
     *,
     source: str | None = None,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Measure zero-shot CLIP under several wordings of the same two labels.
 
     Parameters
@@ -127,8 +124,6 @@ def by_prompt(
         `accuracy` with its 95 % Wilson interval `low` and `high`, `balanced`, and `first`, the
         share of images that get the first label.
     """
-    import pandas as pd
-
     from meznet_helpers.words import ZeroShotLabeler, clip
 
     rows, labels = [], len(dataset.labels)
@@ -154,7 +149,7 @@ def compare(
     *,
     others: Dataset | None = None,
     progress: bool = False,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Tune the book's own CLIP in all ways, and measure each on the test part.
 
     Parameters
@@ -174,8 +169,6 @@ def compare(
         `accuracy`, `balanced`, `confusion` (as text), `seconds` of training, `left`, the zero-shot
         accuracy on `others`, and its `left_n`.
     """
-    import pandas as pd
-
     rows = []
     for way, tuned in _tuned(parts[:2], seed, progress):
         judged = summary_of(parts[2].truth, tuned.probs(parts[2].images))
@@ -221,7 +214,7 @@ def left(tuned: clip.Tuned, others: Dataset) -> float:
     return float((predict(net, others.images, recipe).argmax(1) == others.truth).mean())
 
 
-def summary(table: "pd.DataFrame") -> "pd.DataFrame":
+def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Average over seeds.
 
     Parameters
@@ -236,8 +229,6 @@ def summary(table: "pd.DataFrame") -> "pd.DataFrame":
         `left` the mean over the seeds with Student's 95 % interval (`accuracy_low`, ...);
         `confusion`, the sum of all, as lists; mean `seconds`.
     """
-    import pandas as pd
-
     rows = []
     for (kind, way, share), runs in table.groupby(["split", "way", "share"], sort=False):
         row = {"split": kind, "way": way, "share": share, "runs": len(runs), "n": runs["n"].sum()}
@@ -250,7 +241,7 @@ def summary(table: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def interval_widths(share: float, counts: Sequence[int]) -> "pd.DataFrame":
+def interval_widths(share: float, counts: Sequence[int]) -> pd.DataFrame:
     """Return how wide Wilson's 95 % interval of the same share is for several n.
 
     Parameters
@@ -269,8 +260,6 @@ def interval_widths(share: float, counts: Sequence[int]) -> "pd.DataFrame":
     >>> interval_widths(0.7, [10]).round(3).values.tolist()
     [[10.0, 7.0, 0.7, 0.397, 0.892]]
     """
-    import pandas as pd
-
     n = np.asarray(counts)
     shares = proportion(np.rint(share * n).astype(int), n)
     return pd.DataFrame(shares).rename(columns={"hits": "right"})

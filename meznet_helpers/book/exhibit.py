@@ -9,16 +9,14 @@ import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from meznet_helpers.assets import profile
 from meznet_helpers.words import frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PATH = r"C:\Users\reader\llm_images\elephant.jpg"  # the exhibit's, in a folder of a reader's own
 _FILE = re.compile(r"([^\\/]+)\.(?:jpe?g|png|webp|gif|bmp)", re.IGNORECASE)
@@ -100,7 +98,7 @@ def pictures(body: bytes) -> list[np.ndarray]:
     return arrays
 
 
-def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
+def contents(bodies: Mapping[str, bytes]) -> pd.DataFrame:
     """Say what is in requests.
 
     Parameters
@@ -118,8 +116,6 @@ def contents(bodies: Mapping[str, bytes]) -> "pd.DataFrame":
     >>> contents({"blind": b'{"content": "What is on cat.jpg?"}'}).values.tolist()
     [['blind', 34, 0, True]]
     """
-    import pandas as pd
-
     rows = [
         [name, len(body), len(pictures(body)), bool(_FILE.search(body.decode()))]
         for name, body in bodies.items()

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers.assets import profile, store
 from meznet_helpers.book.validation_set import LATER, models, split, tables
@@ -21,9 +21,6 @@ from meznet_helpers.measure import (
 from meznet_helpers.names import labeler
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STRENGTH = 1e-4  # of the logistic lasso's penalty, as in chapter 2
 BATCH = 32  # images that a labeler is timed with at once
@@ -125,7 +122,7 @@ def predictions() -> Predictions:
     return Predictions(np.stack(probs), names, judge.images, judge.labels)
 
 
-def quality() -> "pd.DataFrame":
+def quality() -> pd.DataFrame:
     """Judge all rows by the bundled tables.
 
     Returns
@@ -135,8 +132,6 @@ def quality() -> "pd.DataFrame":
         intervals, `top1_low` and so on; `log_loss`, mean, in nats; `ece`, the expected calibration
         error of 15 bins; `mb`, million bytes of all files of weights and vectors that it needs.
     """
-    import pandas as pd
-
     judged, rows = predictions(), []
     truth = judged.labels.indices(split().loc[list(judged.images), "label_id"])
     ranks = rank_of_truth(judged.probs, truth)
@@ -182,7 +177,7 @@ def times() -> dict[str, float]:
     }
 
 
-def build() -> "pd.DataFrame":
+def build() -> pd.DataFrame:
     """Make the whole table, the most accurate first.
 
     Returns
@@ -206,7 +201,7 @@ def file() -> Path:
     return profile.data() / "results" / "leaderboard.csv"
 
 
-def read() -> "pd.DataFrame":
+def read() -> pd.DataFrame:
     """Read the table of this repository; see `build`.
 
     Examples
@@ -214,6 +209,4 @@ def read() -> "pd.DataFrame":
     >>> set(read()["n"])
     {5000}
     """
-    import pandas as pd
-
     return pd.read_csv(file(), encoding="utf-8")

@@ -1,9 +1,9 @@
 """Chapter 5's questions to an index of prototypes, each answered on many images."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageEnhance, ImageOps
 
 from meznet_helpers import emojizoo
@@ -13,9 +13,6 @@ from meznet_helpers.images import Dataset, Images, read_tree
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.measure import proportion, repeats
 from meznet_helpers.prototypes import PrototypeIndex, study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 JITTER = (0.6, 1.4)  # of brightness, contrast and color: the document's
 
@@ -71,7 +68,7 @@ def several(
     truth: np.ndarray,
     weights: np.ndarray,
     ways: Iterable[tuple[str, int]],
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Judge with one prototype for each class, or with more.
 
     Parameters
@@ -103,10 +100,8 @@ def several(
     return _top1(judged, ["kind", "count"])
 
 
-def _top1(judged: "dict[tuple, pd.DataFrame]", names: list[str]) -> "pd.DataFrame":
+def _top1(judged: dict[tuple, pd.DataFrame], names: list[str]) -> pd.DataFrame:
     """Put the top-1 accuracies of several tables of judgments below each other."""
-    import pandas as pd
-
     parts = {key: repeats.accuracy(table, 1) for key, table in judged.items()}
     return pd.concat(parts, names=names).droplevel(-1).reset_index().drop(columns="k")
 
@@ -147,7 +142,7 @@ def augmented(dataset: Dataset, seed: int) -> Dataset:
 
 def augmentation(
     clean: np.ndarray, changed: np.ndarray, truth: np.ndarray, weights: np.ndarray
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Ask whether images that were changed at random make better prototypes.
 
     Parameters
@@ -196,7 +191,7 @@ def open_set(
     kind: str = "mean",
     count: int = 1,
     seed: int = 0,
-) -> tuple["pd.DataFrame", dict[str, np.ndarray], float]:
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], float]:
     """Teach an index some of the classes, and ask it about the others.
 
     Of each known class three fifths make the prototypes, a fifth sets the threshold and a fifth is
@@ -236,7 +231,6 @@ def open_set(
     >>> table[["pictures", "n", "rejected"]].values.tolist()
     [['known classes', 3, 0.0], ['other classes', 5, 1.0]]
     """
-    import pandas as pd
     from sklearn.metrics import roc_auc_score
 
     classes = int(truth.max()) + 1

@@ -2,19 +2,17 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PAGE = "https://keras.io/api/applications/"
 COLUMNS = ("model", "size_mb", "top1", "top5", "parameters", "depth", "ms_cpu", "ms_gpu")
 
 
-def keras_applications() -> "pd.DataFrame":
+def keras_applications() -> pd.DataFrame:
     """Return the table of Keras' applications that lies in the repository.
 
     Returns
@@ -33,13 +31,11 @@ def keras_applications() -> "pd.DataFrame":
     >>> int(table["ms_cpu"].isna().sum())
     12
     """
-    import pandas as pd
-
     path = profile.data() / "published" / "keras-applications.csv"
     return _numbers(pd.read_csv(path, dtype=str, encoding="utf-8"))
 
 
-def best_below(table: "pd.DataFrame", size_mb: float) -> "pd.DataFrame":
+def best_below(table: pd.DataFrame, size_mb: float) -> pd.DataFrame:
     """Return the ten most accurate applications below a size.
 
     Parameters
@@ -63,7 +59,7 @@ def best_below(table: "pd.DataFrame", size_mb: float) -> "pd.DataFrame":
     return small.sort_values("top5", ascending=False, kind="stable", na_position="last").head(10)
 
 
-def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
+def rows(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """Return the rows of certain models, in their order, those without a row included.
 
     Parameters
@@ -85,7 +81,7 @@ def rows(table: "pd.DataFrame", models: Sequence[str]) -> "pd.DataFrame":
     return table.set_index("model").reindex(list(models)).reset_index()
 
 
-def tiny_nets(*, every_tag: bool = False) -> "pd.DataFrame":
+def tiny_nets(*, every_tag: bool = False) -> pd.DataFrame:
     """Return what the cards of the project's own nets say.
 
     Parameters
@@ -107,8 +103,6 @@ def tiny_nets(*, every_tag: bool = False) -> "pd.DataFrame":
     """
     import json
 
-    import pandas as pd
-
     nets = []
     for path in sorted((profile.data() / "models").glob("*/net.json")):
         net = json.loads(path.read_text(encoding="utf-8"))
@@ -122,7 +116,7 @@ def tiny_nets(*, every_tag: bool = False) -> "pd.DataFrame":
     return pd.DataFrame(nets)[[*columns, "n_turned", "hits1_upright", "hits1_upside_down"]]
 
 
-def refresh() -> "pd.DataFrame":
+def refresh() -> pd.DataFrame:
     """Read the table from Keras' page, `PAGE`, anew. Nothing is written.
 
     Returns
@@ -135,7 +129,6 @@ def refresh() -> "pd.DataFrame":
     MeznetError
         If the network is off limits, the page can't be read, or it has no such table.
     """
-    import pandas as pd
     import requests
 
     end = "The table in data/published stays as it is."
@@ -153,10 +146,8 @@ def refresh() -> "pd.DataFrame":
     raise MeznetError(f"{PAGE} has no table of {len(COLUMNS)} columns any more. {end}")
 
 
-def _numbers(table: "pd.DataFrame") -> "pd.DataFrame":
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Turn ``"79.0%"``, ``"22.9M"`` and ``"-"`` into 0.79, 22.9 and NaN."""
-    import pandas as pd
-
     table = table.copy()
     for column in COLUMNS[1:]:
         text = table[column].str.strip().replace("-", None)

@@ -6,9 +6,10 @@ and enlarged 64-pixel images by repeating pixels. `CONDITIONS` takes that apart 
 
 import zipfile
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers import labels
 from meznet_helpers.assets import profile, store
@@ -19,9 +20,6 @@ from meznet_helpers.labels import join
 from meznet_helpers.measure import proportion
 from meznet_helpers.names import labeler
 from meznet_helpers.predictions import Predictions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Condition -> what a labeler must be told to be under it.
 CONDITIONS: dict[str, dict[str, str]] = {
@@ -89,7 +87,7 @@ def predict(condition: str, names: Iterable[str], images: Any) -> Predictions:
     return first.join(*others)
 
 
-def exhibit_images() -> "pd.DataFrame":
+def exhibit_images() -> pd.DataFrame:
     """Return the exhibit's validation table: its 20 images, joined with their words by id.
 
     Returns
@@ -102,8 +100,6 @@ def exhibit_images() -> "pd.DataFrame":
     >>> exhibit_images().loc[5].tolist()
     ['val_384.JPEG', 'n01910747', 'jellyfish']
     """
-    import pandas as pd
-
     path = profile.data() / "exhibit" / "images.csv"
     return join(pd.read_csv(path, encoding="utf-8"), labels.tiny_imagenet())
 
@@ -155,7 +151,7 @@ def pictures() -> Images:
     return Images([read(file, name=name) for file, name in zip(files, names, strict=True)], names)
 
 
-def exhibit_hits() -> "pd.DataFrame":
+def exhibit_hits() -> pd.DataFrame:
     """Return the exhibit's own counts: `model`, `hits` among the top ten of 20 images.
 
     Examples
@@ -163,12 +159,10 @@ def exhibit_hits() -> "pd.DataFrame":
     >>> exhibit_hits()["hits"].tolist()
     [20, 3, 3, 1, 1]
     """
-    import pandas as pd
-
     return pd.read_csv(profile.data() / "exhibit" / "hits.csv", encoding="utf-8")
 
 
-def reference() -> "pd.DataFrame":
+def reference() -> pd.DataFrame:
     """Return hits of the real MobileNetV2 1.0, step by step out of the spell.
 
     Returns
@@ -181,15 +175,13 @@ def reference() -> "pd.DataFrame":
     >>> reference().query("n == 500 and k == 1")["hits"].tolist()
     [2, 10, 135]
     """
-    import pandas as pd
-
     table = pd.read_csv(profile.data() / "exhibit" / "measured.csv", encoding="utf-8")
     long = table.melt(["condition", "n"], var_name="k", value_name="hits")
     long["k"] = long["k"].str.removeprefix("hits").astype(int)
     return _with_interval(long.assign(model="MobileNetV2 1.0"))
 
 
-def ranks() -> "pd.DataFrame":
+def ranks() -> pd.DataFrame:
     """Return where each net put the right label of each Tiny-ImageNet validation image.
 
     ``data/results/make_spell.py`` writes the table where the photographs are present.
@@ -206,13 +198,11 @@ def ranks() -> "pd.DataFrame":
     >>> table.shape[0], sorted(set(table.columns.get_level_values("condition")))
     (10000, ['caffe, nearest', 'own, bilinear', 'own, nearest'])
     """
-    import pandas as pd
-
     path = profile.data() / "results" / "spell-ranks.csv.gz"
     return pd.read_csv(path, header=[0, 1], index_col=0, encoding="utf-8").astype(np.uint8)
 
 
-def summary(ranks: "pd.DataFrame", k: Sequence[int] = (1, 10)) -> "pd.DataFrame":
+def summary(ranks: pd.DataFrame, k: Sequence[int] = (1, 10)) -> pd.DataFrame:
     """Count hits per condition and net, with intervals.
 
     Parameters
@@ -235,8 +225,6 @@ def summary(ranks: "pd.DataFrame", k: Sequence[int] = (1, 10)) -> "pd.DataFrame"
     >>> summary(toy)["hits"].tolist()
     [1, 2]
     """
-    import pandas as pd
-
     rows = [
         [condition, model, first, len(ranks), (column <= first).sum()]
         for (condition, model), column in ranks.items()
@@ -245,6 +233,6 @@ def summary(ranks: "pd.DataFrame", k: Sequence[int] = (1, 10)) -> "pd.DataFrame"
     return _with_interval(pd.DataFrame(rows, columns=["condition", "model", "k", "n", "hits"]))
 
 
-def _with_interval(table: "pd.DataFrame") -> "pd.DataFrame":
+def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(**proportion(table["hits"].to_numpy(), table["n"].to_numpy()))
     return table[["condition", "model", "k", "n", "hits", "accuracy", "low", "high"]]

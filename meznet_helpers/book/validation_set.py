@@ -9,9 +9,9 @@ import functools
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers import labels
 from meznet_helpers.assets import profile, store
@@ -21,10 +21,6 @@ from meznet_helpers.images import Images, read_many
 from meznet_helpers.labelers import backbone
 from meznet_helpers.names import labeler
 from meznet_helpers.predictions import Predictions, positions
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 #: Condition of `spell.CONDITIONS`, or what stands beside the nets -> folder of its tables.
 FOLDERS = {"own, bilinear": "own", "caffe, nearest": "spelled", "later chapters": "later"}
@@ -84,7 +80,7 @@ def read(folder: str | Path) -> tuple[Images, np.ndarray]:
 
 
 @functools.cache
-def split() -> "pd.DataFrame":
+def split() -> pd.DataFrame:
     """Return which image belongs to which half.
 
     Returns
@@ -98,8 +94,6 @@ def split() -> "pd.DataFrame":
     >>> (split()["part"] == "judge").sum()
     np.int64(5000)
     """
-    import pandas as pd
-
     return pd.read_csv(folder() / "images.csv.gz", index_col="image", encoding="utf-8")
 
 
@@ -131,7 +125,7 @@ def models(condition: str = "own, bilinear") -> list[str]:
     return sources().query("condition == @condition")["model"].tolist()
 
 
-def sources() -> "pd.DataFrame":
+def sources() -> pd.DataFrame:
     """Return what each table was made from.
 
     Returns
@@ -145,8 +139,6 @@ def sources() -> "pd.DataFrame":
     >>> sources()["n"].max()
     np.int64(10000)
     """
-    import pandas as pd
-
     return pd.read_csv(folder() / "sources.csv", encoding="utf-8")
 
 
@@ -254,7 +246,7 @@ def recompute(images: Images, model: str, condition: str = "own, bilinear") -> P
     return net.predict(images, batch_size=250, progress=True)
 
 
-def compare(images: Images) -> "pd.DataFrame":
+def compare(images: Images) -> pd.DataFrame:
     """Label the images anew and compare with the tables.
 
     Parameters
@@ -268,8 +260,6 @@ def compare(images: Images) -> "pd.DataFrame":
         One row for each table: `model`, `condition`, `n`, `furthest` (largest difference of two
         probabilities), `same` (share of images with the same first label), `agree`.
     """
-    import pandas as pd
-
     rows, place = [], {name: number for number, name in enumerate(images.names)}
     for source in sources().itertuples():
         stored = table(source.model, source.condition)

@@ -1,16 +1,14 @@
 """Learning curves: how accuracy grows with the number of examples."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.measure import student_t
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @threadpool_limits.wrap(limits=1)  # else threads wait for each other longer than they compute
@@ -22,7 +20,7 @@ def by_examples(
     *,
     held_out: int,
     seeds: Sequence[int],
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Measure how accuracy grows with the number of examples.
 
     ``sklearn.model_selection.learning_curve`` does not stand here: it counts examples of all
@@ -60,7 +58,6 @@ def by_examples(
     >>> by_examples(x, lr, truth, [1], held_out=1, seeds=[0]).values.tolist()
     [['x', 1, 0, 1.0, 1.0]]
     """
-    import pandas as pd
     from sklearn.base import clone
 
     truth = np.asarray(truth)
@@ -85,7 +82,7 @@ def by_examples(
     return pd.DataFrame(rows, columns=["features", "examples", "seed", "learned", "held_out"])
 
 
-def over_seeds(curve: "pd.DataFrame") -> "pd.DataFrame":
+def over_seeds(curve: pd.DataFrame) -> pd.DataFrame:
     """Average a learning curve over its seeds.
 
     Parameters
@@ -107,8 +104,6 @@ def over_seeds(curve: "pd.DataFrame") -> "pd.DataFrame":
     >>> over_seeds(curve).round(2).values.tolist()
     [['x', 'learned', 5, 2, 1.0, 1.0, 1.0], ['x', 'held_out', 5, 2, 0.6, -0.67, 1.87]]
     """
-    import pandas as pd
-
     rows = []
     for (name, count), part in curve.groupby(["features", "examples"], sort=False):
         for kind in ("learned", "held_out"):

@@ -8,16 +8,13 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.measure import proportion, timing
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 REST = -1  # stands for all other classes
 FITS = 5  # how often each classifier is fitted to time it
@@ -284,7 +281,7 @@ def strategies(seed: int = 0, **options: Any) -> dict[str, Any]:
 
 def compare(
     models: Mapping[str, Any], train: tuple[Any, Any], test: tuple[Any, Any]
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Fit classifiers and compare accuracy and time in one run.
 
     Parameters
@@ -307,8 +304,6 @@ def compare(
     >>> table.columns.tolist(), table["hits"].tolist()
     (['model', 'n', 'hits', 'accuracy', 'low', 'high', 'time'], [6, 6, 6])
     """
-    import pandas as pd
-
     fits = [functools.partial(model.fit, *train) for model in models.values()]
     ms = timing.milliseconds(*fits, repeats=FITS)
     right = [(model.predict(test[0]) == np.asarray(test[1])).sum() for model in models.values()]

@@ -5,9 +5,10 @@ from all that do not belong to the same group. See Alain and Bengio (2016), arXi
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -15,9 +16,6 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images
 from meznet_helpers.labelers import squeeze
 from meznet_helpers.measure import bootstrap, proportion
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HALVINGS = 5  #: How often `by_picture` halves the images.
 _LECTURE = [  # of 150 photographs
@@ -95,7 +93,7 @@ def by_picture(
     truth: Sequence[int] | np.ndarray,
     *,
     seed: int = 0,
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Learn from one half of the images and judge the other, both ways, `HALVINGS` times over.
 
     Each class is halved.
@@ -140,7 +138,7 @@ def by_group(
     models: Mapping[str, Any],
     truth: Sequence[int] | np.ndarray,
     groups: Sequence[str],
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Learn from all groups but one and judge that one, for each group in turn.
 
     Parameters
@@ -185,9 +183,8 @@ def _judge(
     models: Mapping[str, Any],
     truth: np.ndarray,
     folds: list[tuple[np.ndarray, np.ndarray]],
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Fit on each fold's first part and count right answers in its second."""
-    import pandas as pd
     from sklearn.base import clone
 
     if any(len(np.unique(truth[train])) < 2 for train, _ in folds):
@@ -206,7 +203,7 @@ def _judge(
     return pd.DataFrame(right).rename_axis(columns=["features", "classifier"])
 
 
-def accuracy(right: "pd.DataFrame", *, seed: int = 0) -> "pd.DataFrame":
+def accuracy(right: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Summarize what `by_picture` or `by_group` returned.
 
     Parameters
@@ -228,13 +225,11 @@ def accuracy(right: "pd.DataFrame", *, seed: int = 0) -> "pd.DataFrame":
     >>> accuracy(right)[["features", "classifier", "n", "accuracy"]].values.tolist()
     [['pixels', 'forest', 4, 0.5]]
     """
-    import pandas as pd
-
     rows = [[*name, len(right), *bootstrap(right[name], seed=seed)] for name in right]
     return pd.DataFrame(rows, columns=["features", "classifier", "n", "accuracy", "low", "high"])
 
 
-def lecture() -> "pd.DataFrame":
+def lecture() -> pd.DataFrame:
     """Return the accuracies that the lecture prints for 150 photographs of animal faces.
 
     V. Kolhatkar and A. Roth, CPSC 330, Lecture 18, University of British Columbia, 2023-24: cat,
@@ -250,8 +245,6 @@ def lecture() -> "pd.DataFrame":
     >>> lecture()["accuracy"].round(3).tolist()
     [0.667, 0.9]
     """
-    import pandas as pd
-
     features, hits = zip(*_LECTURE, strict=True)
     shares = proportion(np.array(hits), np.array([150, 150]))
     table = {"features": features, "classifier": "logistic regression"} | shares

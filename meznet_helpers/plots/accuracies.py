@@ -1,18 +1,16 @@
 """Pictures of accuracies, with their intervals."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from meznet_helpers.plots.style import MARKERS, color, panel, short
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
-
-def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -> "Figure":
+def accuracy_against_size(table: pd.DataFrame, *, named: Sequence[str] = ()) -> Figure:
     """Draw published top-1 accuracy against the size of the weights.
 
     Parameters
@@ -32,8 +30,6 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     >>> accuracy_against_size(keras_applications()).axes[0].get_xscale()
     'log'
     """
-    import seaborn as sns
-
     family = table["model"].str.extract(
         r"^(VGG|ResNet|DenseNet|MobileNet|NASNet|EfficientNetV2|"
         r"EfficientNet|ConvNeXt|Inception|Xception)"
@@ -56,7 +52,7 @@ def accuracy_against_size(table: "pd.DataFrame", *, named: Sequence[str] = ()) -
     return figure
 
 
-def spell(summary: "pd.DataFrame") -> "Figure":
+def spell(summary: pd.DataFrame) -> Figure:
     """Draw top-1 accuracy with its interval, per net and condition.
 
     Parameters
@@ -97,7 +93,7 @@ def spell(summary: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def gains(table: "pd.DataFrame", base: str) -> "Figure":
+def gains(table: pd.DataFrame, base: str) -> Figure:
     """Draw how much more accurate models are than one of them, with intervals.
 
     Parameters
@@ -132,7 +128,7 @@ def gains(table: "pd.DataFrame", base: str) -> "Figure":
     return figure
 
 
-def by_size(table: "pd.DataFrame") -> "Figure":
+def by_size(table: pd.DataFrame) -> Figure:
     """Draw the accuracy of ensembles against the number of their nets.
 
     Parameters
@@ -163,7 +159,7 @@ def by_size(table: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def leaderboard(table: "pd.DataFrame") -> "Figure":
+def leaderboard(table: pd.DataFrame) -> Figure:
     """Draw the top-1 accuracy of each labeler with its interval.
 
     Parameters

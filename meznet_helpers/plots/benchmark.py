@@ -1,9 +1,14 @@
 """Pictures of nets that were fine-tuned on one task."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Dataset
 from meznet_helpers.plots.style import (
     MARKERS,
     WIDTH,
@@ -16,12 +21,6 @@ from meznet_helpers.plots.style import (
     subplots,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from meznet_helpers.images import Dataset
-
 PICTURES = 15  #: How many `prediction_grid` draws, at most.
 _COSTS = {
     "size_mb": "size of the weights, MB",
@@ -30,7 +29,7 @@ _COSTS = {
 }
 
 
-def against_costs(table: "pd.DataFrame") -> "Figure":
+def against_costs(table: pd.DataFrame) -> Figure:
     """Draw accuracy and loss against size, training time and prediction time.
 
     Parameters
@@ -50,8 +49,6 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
     >>> len(against_costs(published()).axes)
     6
     """
-    from matplotlib.ticker import LogLocator
-
     figure, axes = subplots(2, 3, (WIDTH, 5.6), sharex="col", sharey="row")
     for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
         for axis, cost in zip(row, _COSTS, strict=True):
@@ -79,7 +76,7 @@ def against_costs(table: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def learning_curves(history: "pd.DataFrame", measure: str = "accuracy") -> "Figure":
+def learning_curves(history: pd.DataFrame, measure: str = "accuracy") -> Figure:
     """Draw accuracy or loss against epochs, a panel for each net.
 
     Parameters
@@ -126,7 +123,7 @@ def learning_curves(history: "pd.DataFrame", measure: str = "accuracy") -> "Figu
     return figure
 
 
-def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
+def confusion_grid(counts: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the confusion matrix of each net as an image.
 
     Parameters
@@ -148,8 +145,6 @@ def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
     >>> confusion_grid({"A": counts}).axes[0].images[0].get_array().tolist()
     [[0.75, 0.25], [0.0, 1.0]]
     """
-    from matplotlib.colors import PowerNorm
-
     columns = min(len(counts), 4)
     figure, axes = panels(len(counts), columns, 1.2, largest=WIDTH / 3, style="white")
     for axis, (model, matrix) in zip(axes, counts.items(), strict=True):
@@ -164,7 +159,7 @@ def confusion_grid(counts: "Mapping[str, pd.DataFrame]") -> "Figure":
     return figure
 
 
-def prediction_grid(dataset: "Dataset", predictions: "pd.DataFrame", *, seed: int = 0) -> "Figure":
+def prediction_grid(dataset: "Dataset", predictions: pd.DataFrame, *, seed: int = 0) -> Figure:
     """Draw `PICTURES`, chosen at random, with the right label and the one that a net gives.
 
     Parameters

@@ -1,18 +1,16 @@
 """Pictures of probabilities: whether they keep their word, and how alike two nets err."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from meznet_helpers.plots.style import LINES, WIDTH, color, panel, panels, short, subplots
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    import numpy as np
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-
-def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
+def reliability(tables: dict[str, pd.DataFrame]) -> Figure:
     """Draw accuracy against confidence, a panel for each model.
 
     Parameters
@@ -45,7 +43,7 @@ def reliability(tables: "dict[str, pd.DataFrame]") -> "Figure":
     return figure
 
 
-def first_scores(scores: "Mapping[str, np.ndarray]") -> "Figure":
+def first_scores(scores: Mapping[str, np.ndarray]) -> Figure:
     """Draw how sure a model is of its first labels, a curve for each heap of images.
 
     Parameters
@@ -65,8 +63,6 @@ def first_scores(scores: "Mapping[str, np.ndarray]") -> "Figure":
     >>> axis.get_xlabel()
     'score of the first label'
     """
-    import seaborn as sns
-
     figure, axis = panel(3.6)
     for number, (name, values) in enumerate(scores.items()):
         look = {"color": color(number), "linestyle": LINES[number % 4], "label": name}
@@ -77,7 +73,7 @@ def first_scores(scores: "Mapping[str, np.ndarray]") -> "Figure":
     return figure
 
 
-def pairs(table: "pd.DataFrame", title: str) -> "Figure":
+def pairs(table: pd.DataFrame, title: str) -> Figure:
     """Draw a number for each pair of models.
 
     Parameters
@@ -97,9 +93,6 @@ def pairs(table: "pd.DataFrame", title: str) -> "Figure":
     >>> pairs(pd.DataFrame([[1, 0.5], [0.5, 1]], names, names), "r").axes[0].get_title()
     'r'
     """
-    import numpy as np
-    import seaborn as sns
-
     side = min(WIDTH, 2 + 0.8 * len(table))
     figure, ((axis,),) = subplots(1, 1, (side, 0.75 * side), style=None)
     shown = table.rename(index=short, columns=short).iloc[1:, :-1]

@@ -1,15 +1,13 @@
 """Pictures about CLIP: prompts, intervals of few pictures, and what tuning gains and costs."""
 
-from typing import TYPE_CHECKING
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from meznet_helpers.plots.style import MARKERS, WIDTH, color, legend, panel, subplots
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
-
-def by_prompt(table: "pd.DataFrame") -> "Figure":
+def by_prompt(table: pd.DataFrame) -> Figure:
     """Draw accuracy and how often the first label is given, for each prompt.
 
     Parameters
@@ -50,7 +48,7 @@ def by_prompt(table: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def interval_widths(table: "pd.DataFrame") -> "Figure":
+def interval_widths(table: pd.DataFrame) -> Figure:
     """Draw the interval of one share for several numbers of pictures.
 
     Parameters
@@ -78,7 +76,7 @@ def interval_widths(table: "pd.DataFrame") -> "Figure":
     return figure
 
 
-def price(table: "pd.DataFrame") -> "Figure":
+def price(table: pd.DataFrame) -> Figure:
     """Draw accuracy on the new task against what is left of zero-shot.
 
     Parameters
@@ -100,8 +98,6 @@ def price(table: "pd.DataFrame") -> "Figure":
     >>> price(pd.DataFrame([row])).axes[0].get_ylabel()
     'accuracy on the new task'
     """
-    from matplotlib.ticker import MultipleLocator
-
     figure, axis = panel(4.2)
     for number, (way, part) in enumerate(table.groupby("way", sort=False)):
         part = part.sort_values("share")

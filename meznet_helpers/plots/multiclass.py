@@ -1,16 +1,15 @@
 """Pictures of strategies for many classes, on points in the plane."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 
 from meznet_helpers.features.multiclass import REST, BinaryLines
 from meznet_helpers.plots.style import MARKERS, color, legend, panels
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _STEPS = 300  # of the grid that regions are computed on, to each side
 
@@ -21,7 +20,7 @@ def lines(
     truth: Sequence[int] | np.ndarray,
     *,
     points: Sequence[Sequence[float]] = (),
-) -> "Figure":
+) -> Figure:
     """Draw binary classifiers as lines, where their votes decide, and what is predicted.
 
     Parameters
@@ -70,9 +69,7 @@ def lines(
     return figure
 
 
-def regions(
-    models: Mapping[str, Any], x: np.ndarray, truth: Sequence[int] | np.ndarray
-) -> "Figure":
+def regions(models: Mapping[str, Any], x: np.ndarray, truth: Sequence[int] | np.ndarray) -> Figure:
     """Draw what classifiers predict, a panel for each.
 
     Parameters
@@ -106,7 +103,7 @@ def regions(
 
 def _plane(
     count: int, x: np.ndarray, points: Sequence[Sequence[float]] = ()
-) -> tuple["Figure", np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> tuple[Figure, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Make panels of one range, and a grid of that range: across, down, and both flat."""
     everything = np.concatenate([np.asarray(x), np.reshape(points, (-1, 2))])
     margin = 0.15 * np.ptp(everything, axis=0)
@@ -120,17 +117,15 @@ def _plane(
     return figure, axes, (across, down, np.stack([across.ravel(), down.ravel()], axis=1))
 
 
-def _ground(axis: "Axes", classes: np.ndarray, grid: tuple, k: int) -> None:
+def _ground(axis: Axes, classes: np.ndarray, grid: tuple, k: int) -> None:
     """Color the ground by class; white where there is none."""
-    from matplotlib.colors import ListedColormap
-
     axis.pcolormesh(
         *grid[:2], classes, cmap=ListedColormap([color(label) for label in range(k)]),
         vmin=-0.5, vmax=k - 0.5, alpha=0.25, shading="nearest", rasterized=True,
     )  # fmt: skip
 
 
-def _scatter(axis: "Axes", x: np.ndarray, truth: Sequence[int] | np.ndarray) -> None:
+def _scatter(axis: Axes, x: np.ndarray, truth: Sequence[int] | np.ndarray) -> None:
     """Draw points, with a color and a marker for each class."""
     for label in np.unique(truth):
         marker = MARKERS[label % len(MARKERS)]
@@ -140,7 +135,7 @@ def _scatter(axis: "Axes", x: np.ndarray, truth: Sequence[int] | np.ndarray) -> 
         )  # fmt: skip
 
 
-def _name(axis: "Axes", points: Sequence[Sequence[float]]) -> None:
+def _name(axis: Axes, points: Sequence[Sequence[float]]) -> None:
     """Draw points with letters."""
     for number, place in enumerate(points):
         axis.plot(*place, "k+", markersize=9, markeredgewidth=2, zorder=4)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.plots.style import WIDTH, subplots
 
 if TYPE_CHECKING:
     from graphviz import Digraph
-    from matplotlib.figure import Figure
 
 _GRAPHS = (
     "plot_logistic_regression_graph",
@@ -26,7 +27,7 @@ _NAME = r'"?([^"\s{}]+)"?'  # of a node, as it stands in a line of DOT
 _LABEL = r'(?: \[(?:label="?([^"]*?)"?|.*)\])?'
 
 
-def network(hidden: int = 0) -> "Figure":
+def network(hidden: int = 0) -> Figure:
     """Draw mglearn's graph of a net with no, one or two hidden layers.
 
     Parameters
@@ -53,7 +54,7 @@ def network(hidden: int = 0) -> "Figure":
     return layers(_mglearn(_GRAPHS[hidden]))
 
 
-def layers(graph: "Digraph") -> "Figure":
+def layers(graph: "Digraph") -> Figure:
     """Draw a graph whose clusters are the layers of a net, from left to right.
 
     Parameters
@@ -75,8 +76,6 @@ def layers(graph: "Digraph") -> "Figure":
     >>> [text.get_text() for text in layers(graph).axes[0].texts]
     ['', 'x']
     """
-    from matplotlib.patches import Circle
-
     nodes, edges = _read(graph)
     tallest = max(len(layer) for _, layer in nodes)
     place, size = {}, (min(WIDTH, 2.2 * len(nodes)), 0.7 * tallest + 0.6)

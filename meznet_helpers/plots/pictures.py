@@ -1,17 +1,15 @@
 """Pictures that show images."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from meznet_helpers.plots.style import grid
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def images(pictures: Any, *, columns: int = 4, titles: Sequence[str] | None = None) -> "Figure":
+def images(pictures: Any, *, columns: int = 4, titles: Sequence[str] | None = None) -> Figure:
     """Draw a contact sheet.
 
     Parameters
@@ -40,7 +38,7 @@ def images(pictures: Any, *, columns: int = 4, titles: Sequence[str] | None = No
     return figure
 
 
-def what_nets_see(picture: np.ndarray, ways: Sequence[tuple[str, str]]) -> "Figure":
+def what_nets_see(picture: np.ndarray, ways: Sequence[tuple[str, str]]) -> Figure:
     """Draw one image as networks of 224 pixels receive it, the numbers stretched to visible colors.
 
     Parameters

@@ -1,23 +1,20 @@
 """Pictures of what classifiers have to learn from: pixels, features, and how many examples."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.images import Dataset
 from meznet_helpers.plots.style import MARKERS, color, grid, legend, panel, panels
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from meznet_helpers.images import Dataset
 
 _SIDE = 10  # of the part that `numbers` draws, pixels
 
 
-def numbers(picture: np.ndarray, top: int, left: int) -> "Figure":
+def numbers(picture: np.ndarray, top: int, left: int) -> Figure:
     """Draw a picture in gray, and a part of it as the numbers that a computer has.
 
     Parameters
@@ -41,7 +38,6 @@ def numbers(picture: np.ndarray, top: int, left: int) -> "Figure":
     >>> len(figure.axes[1].texts), figure.axes[1].texts[0].get_text()
     (100, '7')
     """
-    from matplotlib.patches import Rectangle
     from PIL import Image
 
     gray = np.asarray(Image.fromarray(picture).convert("L"))
@@ -62,7 +58,7 @@ def numbers(picture: np.ndarray, top: int, left: int) -> "Figure":
     return figure
 
 
-def learning_curve(table: "pd.DataFrame") -> "Figure":
+def learning_curve(table: pd.DataFrame) -> Figure:
     """Draw accuracy against the number of examples of each class.
 
     Parameters
@@ -108,7 +104,7 @@ def learning_curve(table: "pd.DataFrame") -> "Figure":
 
 def neighbors(
     dataset: "Dataset", places: Sequence[int], nearest: Mapping[str, np.ndarray]
-) -> "Figure":
+) -> Figure:
     """Draw images, and beside each its nearest neighbors by several kinds of features.
 
     Parameters
@@ -153,7 +149,7 @@ def neighbors(
     return figure
 
 
-def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> "Figure":
+def plane(features: Mapping[str, np.ndarray], dataset: "Dataset") -> Figure:
     """Draw features in the plane of their two principal components.
 
     Parameters

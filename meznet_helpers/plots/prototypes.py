@@ -1,22 +1,18 @@
 """Pictures about prototypes: partitions, classes that fail, what was found, and what is foreign."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
+from meznet_helpers.images import Dataset
 from meznet_helpers.measure import repeats
 from meznet_helpers.plots.style import LINES, MARKERS, WRONG, color, frame, grid, panel
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from meznet_helpers.images import Dataset
-    from meznet_helpers.prototypes import Matches
+from meznet_helpers.prototypes import Matches
 
 
-def runs(judged: "Mapping[str, pd.DataFrame]") -> "Figure":
+def runs(judged: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the accuracy of each partition, and the mean with its interval.
 
     Parameters
@@ -52,7 +48,7 @@ def runs(judged: "Mapping[str, pd.DataFrame]") -> "Figure":
     return figure
 
 
-def cumulative_accuracy(accuracies: Mapping[str, Sequence[float]]) -> "Figure":
+def cumulative_accuracy(accuracies: Mapping[str, Sequence[float]]) -> Figure:
     """Draw cumulative accuracy functions, as the staircases that they are.
 
     Parameters
@@ -84,7 +80,7 @@ def cumulative_accuracy(accuracies: Mapping[str, Sequence[float]]) -> "Figure":
     return figure
 
 
-def found(dataset: "Dataset", places: Sequence[int], matches: "Matches") -> "Figure":
+def found(dataset: "Dataset", places: Sequence[int], matches: "Matches") -> Figure:
     """Draw queries, four in a row, with the nearest classes below them.
 
     Parameters
@@ -129,7 +125,7 @@ def found(dataset: "Dataset", places: Sequence[int], matches: "Matches") -> "Fig
     return figure
 
 
-def first_places(scores: Mapping[str, np.ndarray], threshold: float) -> "Figure":
+def first_places(scores: Mapping[str, np.ndarray], threshold: float) -> Figure:
     """Draw how near the nearest class is, for several sorts of pictures.
 
     Parameters
@@ -166,7 +162,7 @@ def first_places(scores: Mapping[str, np.ndarray], threshold: float) -> "Figure"
     return figure
 
 
-def recall(table: "pd.DataFrame") -> "Figure":
+def recall(table: pd.DataFrame) -> Figure:
     """Draw recall against time, for exact and approximate search.
 
     Parameters

@@ -1,12 +1,13 @@
 """What all pictures share: figures that no window shows, colors, markers and lines."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 WIDTH = 8.0  # inches; the text column of the page
 MARKERS = "os^Dv<>PX*"  # one for each class or net, so that color is not all that tells them apart
@@ -27,8 +28,6 @@ def short(name: str) -> str:
 
 def color(number: int) -> tuple[float, float, float]:
     """Return the color of a class or net."""
-    import seaborn as sns
-
     palette = sns.color_palette("colorblind")
     return palette[number % len(palette)]
 
@@ -37,9 +36,6 @@ def subplots(
     rows: int, columns: int, size: tuple[float, float], style: str | None = "whitegrid", **how: Any
 ) -> "tuple[Figure, np.ndarray]":
     """Make a figure of so many inches that pyplot does not keep, and its axes (rows, columns)."""
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     with sns.axes_style(style):
         figure, axes = plt.subplots(
             rows, columns, squeeze=False, figsize=size, layout="constrained", **how
@@ -48,7 +44,7 @@ def subplots(
     return figure, axes
 
 
-def panel(height: float) -> "tuple[Figure, Axes]":
+def panel(height: float) -> tuple[Figure, Axes]:
     """Make a figure of one panel on a grid."""
     figure, axes = subplots(1, 1, (WIDTH, height))
     return figure, axes[0, 0]
@@ -76,12 +72,12 @@ def grid(count: int, columns: int) -> "tuple[Figure, np.ndarray]":
     return figure, axes
 
 
-def frame(axis: "Axes") -> None:
+def frame(axis: Axes) -> None:
     """Put a frame around a picture that was labeled wrong."""
     axis.spines[:].set(visible=True, color=WRONG, linewidth=3)
 
 
-def legend(figure: "Figure", axis: "Axes", ncols: int, fontsize: int = 8) -> None:
+def legend(figure: Figure, axis: Axes, ncols: int, fontsize: int = 8) -> None:
     """Put what the lines and markers of one of the panels mean above all of them."""
     handles, names = axis.get_legend_handles_labels()
     place = {"loc": "outside upper center", "frameon": False}

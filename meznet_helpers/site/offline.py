@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -36,29 +37,6 @@ _ACCESS = (
 )
 # Quarto's search refuses to work for file: addresses, although it is given its index here.
 _REFUSAL = re.compile(r"""window\.location\.protocol === "file:" && !\w+""")
-_SCRIPT = """document.addEventListener("keydown", (event) => {
-  // A foldable title opens by keyboard too.
-  const title = event.target.closest?.(".callout-header[data-bs-toggle]");
-  if (!title || (event.key !== "Enter" && event.key !== " ")) return;
-  event.preventDefault();
-  title.click();
-});
-(() => {
-  // Browsers refuse fetch() for file: addresses, so there the search index comes as a script.
-  if (location.protocol !== "file:") return;
-  const fetchFromServer = window.fetch;
-  window.fetch = (address, options) => {
-    if (!String(address).endsWith("search.json")) return fetchFromServer(address, options);
-    return new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = String(address).replace(/search\\.json$/, "search-index.js");
-      script.onload = () => resolve(new Response(JSON.stringify(window.bookSearchIndex)));
-      script.onerror = reject;
-      document.head.append(script);
-    });
-  };
-})();
-"""
 
 
 def bundle(script: Path) -> str | None:
@@ -132,7 +110,9 @@ def prepare(site: str | Path, chapters: set[str]) -> None:
     if index.is_file():
         script = f"window.bookSearchIndex = {index.read_text(encoding='utf-8')};\n"
         (site / "search-index.js").write_text(script, encoding="utf-8")
-        (site / "site_libs" / "book-offline.js").write_text(_SCRIPT, encoding="utf-8")
+        shutil.copyfile(
+            Path(__file__).with_name("offline.js"), site / "site_libs" / "book-offline.js"
+        )
     search = site / "site_libs" / "quarto-search" / "quarto-search.js"
     if search.is_file():
         text = _REFUSAL.sub("false", search.read_text(encoding="utf-8"))

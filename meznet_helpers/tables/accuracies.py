@@ -1,20 +1,17 @@
 """Tables of accuracies and other shares, with n and their intervals."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from great_tables import GT, loc, style
 
 from meznet_helpers.measure import proportion, repeats
 from meznet_helpers.plots import short
 from meznet_helpers.tables.base import interval_cells, plain
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from great_tables import GT
 
-
-def accuracy(table: "pd.DataFrame", title: str) -> "GT":
+def accuracy(table: pd.DataFrame, title: str) -> GT:
     """Show hits and accuracy with n and interval.
 
     Parameters
@@ -41,7 +38,7 @@ def accuracy(table: "pd.DataFrame", title: str) -> "GT":
     return plain(shown, title).fmt_percent("accuracy", decimals=1).fmt_integer(["n", "hits"])
 
 
-def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "GT":
+def shares(table: pd.DataFrame, n: str, hits: dict[str, str], title: str) -> GT:
     """Show counts of hits as accuracies with intervals.
 
     Parameters
@@ -77,7 +74,7 @@ def shares(table: "pd.DataFrame", n: str, hits: dict[str, str], title: str) -> "
     return table.fmt_number(millions, decimals=2, pattern="{x} M")
 
 
-def percent(table: "pd.DataFrame", title: str) -> "GT":
+def percent(table: pd.DataFrame, title: str) -> GT:
     """Show shares as percentages, one column per condition.
 
     Parameters
@@ -102,7 +99,7 @@ def percent(table: "pd.DataFrame", title: str) -> "GT":
     )
 
 
-def gains(table: "pd.DataFrame", title: str) -> "GT":
+def gains(table: pd.DataFrame, title: str) -> GT:
     """Show accuracies beside what they gain on one of the models.
 
     Parameters
@@ -140,7 +137,7 @@ def gains(table: "pd.DataFrame", title: str) -> "GT":
     )  # fmt: skip
 
 
-def bookkeeping(table: "pd.DataFrame", title: str) -> "GT":
+def bookkeeping(table: pd.DataFrame, title: str) -> GT:
     """Show hits by id beside matches of words.
 
     Parameters
@@ -166,7 +163,7 @@ def bookkeeping(table: "pd.DataFrame", title: str) -> "GT":
     return shown.fmt_percent(["weight", "weight_by_words"], decimals=1)
 
 
-def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
+def leaderboard(table: pd.DataFrame, title: str) -> GT:
     """Show every labeler: accuracies with intervals, calibration and cost.
 
     Parameters
@@ -186,8 +183,6 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     >>> "llm/captioner@tiny" in leaderboard(read(), "All").as_raw_html()
     True
     """
-    from great_tables import loc, style
-
     shown = table[["labeler"]].copy()
     for k in (1, 5):
         ends = (table[f"top{k}_low"], table[f"top{k}_high"])
@@ -204,7 +199,7 @@ def leaderboard(table: "pd.DataFrame", title: str) -> "GT":
     )
 
 
-def probed(splits: "Mapping[str, pd.DataFrame]", title: str) -> "GT":
+def probed(splits: Mapping[str, pd.DataFrame], title: str) -> GT:
     """Show accuracies with their intervals, a column for each way of splitting.
 
     Parameters
@@ -227,8 +222,6 @@ def probed(splits: "Mapping[str, pd.DataFrame]", title: str) -> "GT":
     >>> "70.0% (39.7 to 89.2)" in probed({"by picture": table}, "Pixels").as_raw_html()
     True
     """
-    import pandas as pd
-
     columns = {}
     for name, table in splits.items():
         rows = table.set_index(["features", "classifier", "n"])
@@ -239,8 +232,8 @@ def probed(splits: "Mapping[str, pd.DataFrame]", title: str) -> "GT":
 
 
 def partitions(
-    judged: "Mapping[str, pd.DataFrame]", title: str, *, beside: "pd.DataFrame | None" = None
-) -> "GT":
+    judged: Mapping[str, pd.DataFrame], title: str, *, beside: pd.DataFrame | None = None
+) -> GT:
     """Show top-1 and top-4 accuracy over partitions, the document's below them.
 
     Parameters
@@ -263,8 +256,6 @@ def partitions(
     >>> "75.0% (0.0 to 100.0)" in partitions({"net": judged}, "Two").as_raw_html()
     True
     """
-    import pandas as pd
-
     rows = []
     for name, table in judged.items():
         ends = repeats.accuracy(table, (1, 4)).set_index("k")
@@ -279,7 +270,7 @@ def partitions(
     return plain(pd.DataFrame(rows, columns=columns), title)
 
 
-def with_intervals(table: "pd.DataFrame", title: str) -> "GT":
+def with_intervals(table: pd.DataFrame, title: str) -> GT:
     """Show a table whose accuracies or shares have intervals in columns `low` and `high`.
 
     Parameters

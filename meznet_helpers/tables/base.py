@@ -1,11 +1,10 @@
 """The table that all others are made of."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from great_tables import GT
+import pandas as pd
+from great_tables import GT
 
 HEADINGS = {  # of columns that are not called as they read
     "size_mb": "MB",
@@ -37,7 +36,7 @@ def interval_cells(
     ]
 
 
-def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
+def plain(table: pd.DataFrame, title: Any = None) -> GT:
     """Show a data frame as it is, with plain headings and dashes for missing values.
 
     Parameters
@@ -55,8 +54,6 @@ def plain(table: "pd.DataFrame", title: Any = None) -> "GT":
     >>> "95 % interval" in plain(pd.DataFrame({"interval": ["a"]})).as_raw_html()
     True
     """
-    from great_tables import GT
-
     labels = {column: HEADINGS.get(column, column) for column in table.columns}
     shown = GT(table).cols_label(labels).sub_missing(missing_text="-")
     shown = shown.tab_options(table_font_size="90%", table_margin_left="0px")

@@ -1,13 +1,11 @@
 """Tables about CLIP: ticks and crosses, and what each way of tuning gains and costs."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from great_tables import GT
 
 from meznet_helpers.tables.base import interval_cells, plain
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from great_tables import GT
 
 
 def ticks(
@@ -15,7 +13,7 @@ def ticks(
     said: Mapping[str, Sequence[str]],
     right: Mapping[str, Sequence[bool]],
     title: str,
-) -> "GT":
+) -> GT:
     """Show what was said of each image, with a tick or a cross.
 
     Parameters
@@ -39,8 +37,6 @@ def ticks(
     >>> "cat ✓" in shown.as_raw_html(), "1 of 2" in shown.as_raw_html()
     (True, True)
     """
-    import pandas as pd
-
     columns = {"image": [*images, "right"]}
     for name, labels in said.items():
         marks = ["✓" if fine else "✗" for fine in right[name]]
@@ -49,7 +45,7 @@ def ticks(
     return plain(pd.DataFrame(columns), title)
 
 
-def tuned(table: "pd.DataFrame", title: str) -> "GT":
+def tuned(table: pd.DataFrame, title: str) -> GT:
     """Show the ways of tuning: accuracy on both splits, zero-shot left, seconds.
 
     Parameters
@@ -76,8 +72,6 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
     >>> "50.0% (50.0 to 50.0)" in shown, "4 of 5" in shown
     (True, True)
     """
-    import pandas as pd
-
     first, second = (
         table[table["split"] == kind].set_index(["way", "share"]) for kind in ("picture", "style")
     )
@@ -99,7 +93,7 @@ def tuned(table: "pd.DataFrame", title: str) -> "GT":
     return plain(shown, title).fmt_number("seconds", decimals=1)
 
 
-def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object]) -> "GT":
+def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object]) -> GT:
     """Show what `meznet_helpers.finetune.summary` found.
 
     Parameters
@@ -120,8 +114,6 @@ def measured(found: Mapping[str, Mapping], title: str, **more: Sequence[object])
     >>> "70.0% (39.7 to 89.2)" in measured({"probe": one}, "Ten").as_raw_html()
     True
     """
-    import pandas as pd
-
     rows = pd.DataFrame(found.values())
     columns = {
         "tuning": list(found),

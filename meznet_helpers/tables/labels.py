@@ -3,20 +3,17 @@
 import base64
 import html
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
+from great_tables import GT
+from great_tables import html as raw
 
 from meznet_helpers.plots import short
+from meznet_helpers.predictions import Predictions
 from meznet_helpers.tables.base import plain
 
-if TYPE_CHECKING:
-    from great_tables import GT
 
-    from meznet_helpers.predictions import Predictions
-
-
-def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k: int = 5) -> "GT":
+def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k: int = 5) -> GT:
     """Show an image in the header and the top labels of every model side by side below it.
 
     Parameters
@@ -43,8 +40,6 @@ def labels_beside(picture: np.ndarray, predictions: "Predictions", image: str, k
     >>> "cat 0.75" in shown.as_raw_html()
     True
     """
-    from great_tables import html as raw
-
     top = predictions.select(images=[image]).top(k)
     top["cell"] = top["label"] + top["score"].map(" {:.2f}".format)
     top["model"] = top["model"].map(short)

@@ -1,13 +1,10 @@
 """Tables of nets: what is published of them, what they cost, and what fine-tuning makes of them."""
 
-from typing import TYPE_CHECKING
+import pandas as pd
+from great_tables import GT
 
 from meznet_helpers.plots import short
 from meznet_helpers.tables.base import interval_cells, plain
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from great_tables import GT
 
 _COLUMNS = {
     "model": "model",
@@ -25,7 +22,7 @@ _COLUMNS = {
 }
 
 
-def published(table: "pd.DataFrame", title: str) -> "GT":
+def published(table: pd.DataFrame, title: str) -> GT:
     """Show rows of Keras' published table.
 
     Parameters
@@ -55,7 +52,7 @@ def published(table: "pd.DataFrame", title: str) -> "GT":
     )
 
 
-def cost(table: "pd.DataFrame", title: str) -> "GT":
+def cost(table: pd.DataFrame, title: str) -> GT:
     """Show what nets cost.
 
     Parameters
@@ -82,7 +79,7 @@ def cost(table: "pd.DataFrame", title: str) -> "GT":
     )
 
 
-def fine_tuned(table: "pd.DataFrame", title: str) -> "GT":
+def fine_tuned(table: pd.DataFrame, title: str) -> GT:
     """Show how accurate fine-tuned nets are, and what they cost.
 
     Parameters
