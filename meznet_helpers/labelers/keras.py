@@ -101,9 +101,12 @@ def build(backbone: Backbone) -> Any:
     Raises
     ------
     MeznetError
-        If weights are missing and may not be downloaded.
+        If weights are missing and may not be downloaded, or published ones are asked for with
+        other options than the application's own.
     """
     if backbone.tag == "imagenet":
+        if backbone.options:  # Keras has weights for a few of them, and would download by itself
+            raise MeznetError(f"{backbone.name} has published weights for its own options alone.")
         place_published(backbone.application, backbone.size)
         return _application(backbone, weights="imagenet")
     model = untrained(backbone)

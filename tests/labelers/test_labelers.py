@@ -303,8 +303,8 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import Backbone
 from meznet_helpers.labelers import keras as labelers
 served, home, url = Path(SERVED), Path(FOLDER), URL
-small = Backbone("MobileNet", "imagenet", 224, "tf", "imagenet", options={"alpha": 0.25})
-name = "mobilenet_2_5_224_tf.h5"
+net = Backbone("MobileNet", "imagenet", 224, "tf", "imagenet")
+name = "mobilenet_1_0_224_tf.h5"
 images = list(np.random.default_rng(0).integers(0, 256, (3, 50, 60, 3), np.uint8))
 
 def listed(address, known):
@@ -313,12 +313,12 @@ def listed(address, known):
 
 def refused():
     try:
-        labelers.build(small)
+        labelers.build(net)
     except MeznetError as error:
         return str(error)
 
 keras.utils.set_random_seed(1)
-model = keras.applications.MobileNet(weights=None, alpha=0.25)
+model = keras.applications.MobileNet(weights=None)
 with h5py.File(served / name, "w") as file:
     legacy_h5_format.save_weights_to_hdf5_group(file, model)
 right = "sha256:" + hashlib.sha256((served / name).read_bytes()).hexdigest()
@@ -328,17 +328,17 @@ assert "none.h5 cannot be downloaded" in refused() and "404" in refused(), refus
 listed(url + name, "md5:" + 32 * "0")
 assert "md5:" in refused() and not target.exists(), refused()
 listed(url + name, right)
-found = labelers.KerasLabeler(small).predict(images).probs[0]
+found = labelers.KerasLabeler(net).predict(images).probs[0]
 assert [path.name for path in (home / "models").iterdir()] == [name]
-expected = model.predict(small.prepare(images), verbose=0)
+expected = model.predict(net.prepare(images), verbose=0)
 np.testing.assert_allclose(found, expected, atol=1e-5)
 import os
 os.environ["MEZNET_OFFLINE"] = "1"  # once there, the network is not asked again
-np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+np.testing.assert_array_equal(labelers.KerasLabeler(net).predict(images).probs[0], found)
 os.environ["KERAS_HOME"] = str(served / "other")  # Keras stays where it was
 (served / "other" / "models").mkdir(parents=True)
 target.rename(served / "other" / "models" / name)
-np.testing.assert_array_equal(labelers.KerasLabeler(small).predict(images).probs[0], found)
+np.testing.assert_array_equal(labelers.KerasLabeler(net).predict(images).probs[0], found)
 os.environ["KERAS_HOME"] = str(home)
 target.write_bytes(b"damaged")
 assert str(target) in refused() and "MEZNET_OFFLINE" in refused()
