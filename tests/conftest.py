@@ -225,9 +225,11 @@ def serving() -> Callable[..., AbstractContextManager]:
         with server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            yield server
-            server.shutdown()
-            thread.join()
+            try:
+                yield server
+            finally:  # a thread that serves on would keep the whole run from ending
+                server.shutdown()
+                thread.join()
 
     return serve
 

@@ -165,7 +165,7 @@ class CaptionLabeler(pretrained.CheckpointLabeler):
         images = readable(images)
         starts = range(0, len(images), BATCH)
         texts = [
-            text
+            str(text)
             for start in (bar(starts, label=self.name, unit="batch") if progress else starts)
             for text in self._served(
                 self._captions, list(images.arrays[start : start + BATCH]), prompt=prompt

@@ -62,8 +62,9 @@ def proportion(hits: np.ndarray | int, n: np.ndarray | int) -> dict[str, Any]:
     >>> {name: round(float(value), 3) for name, value in proportion(7, 10).items()}
     {'n': 10.0, 'hits': 7.0, 'accuracy': 0.7, 'low': 0.397, 'high': 0.892}
     """
-    low, high = wilson(hits, n)
-    return {"n": n, "hits": hits, "accuracy": hits / n, "low": low, "high": high}
+    shares = (hits / n, *wilson(hits, n))
+    accuracy, low, high = map(float, shares) if np.ndim(shares[0]) == 0 else shares
+    return {"n": n, "hits": hits, "accuracy": accuracy, "low": low, "high": high}
 
 
 def bootstrap(values: np.ndarray, *, seed: int = 0) -> tuple[float, float, float]:
