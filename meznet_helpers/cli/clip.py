@@ -212,6 +212,7 @@ def export(
     """
     from meznet_helpers.words import onnx_export
 
+    path = options.check_folder("--out", out)
     net = clip(model, labels, labels_file, template)
-    print(json.dumps(onnx_export.export(net, Path(out)), indent=1))
+    print(json.dumps(onnx_export.export(net, path), indent=1))
     return 0
