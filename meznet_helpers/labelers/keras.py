@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,11 @@ from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 #: The files of each application, with the classifier and without: name, address and hash. Keras
 #: keeps them in its code; its own downloader can neither go on nor be kept off the network.
 PUBLISHED = Path(__file__).with_name("keras_weights.json")
+#: Widths (alpha) that Keras has weights for, and what its files' names say instead of 1.
+WIDTHS = {
+    "MobileNet": {0.25: "2_5", 0.5: "5_0", 0.75: "7_5"},
+    "MobileNetV2": {alpha: str(alpha) for alpha in (0.35, 0.5, 0.75, 1.3, 1.4)},
+}
 
 
 class KerasLabeler(BackboneLabeler):
@@ -105,9 +111,10 @@ def build(backbone: Backbone) -> Any:
         other options than the application's own.
     """
     if backbone.tag == "imagenet":
-        if backbone.options:  # Keras has weights for a few of them, and would download by itself
+        alpha, files = backbone.options.get("alpha"), WIDTHS.get(backbone.application, {})
+        if backbone.options and (len(backbone.options) > 1 or alpha not in files):
             raise MeznetError(f"{backbone.name} has published weights for its own options alone.")
-        place_published(backbone.application, backbone.size)
+        place_published(backbone.application, backbone.size, width=files.get(alpha))
         return _application(backbone, weights="imagenet")
     model = untrained(backbone)
     load_weights(model, store.resolve(backbone.name))
@@ -280,7 +287,9 @@ def downloaded(backbone: Backbone) -> bool:
     return (_home() / "models" / name).is_file()
 
 
-def place_published(application: str, size: int, *, top: bool = True) -> None:
+def place_published(
+    application: str, size: int, *, top: bool = True, width: str | None = None
+) -> None:
     """Put the weights that Keras publishes where it looks for them, so that it downloads nothing.
 
     Parameters
@@ -291,6 +300,8 @@ def place_published(application: str, size: int, *, top: bool = True) -> None:
         Side of the pictures, pixels; the MobileNets have weights for several.
     top : bool
         With the classifier.
+    width : str, optional
+        One of `WIDTHS`, as the names of the files have it.
 
     Raises
     ------
@@ -298,6 +309,8 @@ def place_published(application: str, size: int, *, top: bool = True) -> None:
         If they can't be downloaded, or may not be (``MEZNET_OFFLINE``).
     """
     name, url, known_hash = _published(application, size)[0 if top else 1]
+    if width:
+        name, url = (re.sub(r"_1[_.]0_", f"_{width}_", text) for text in (name, url))
     file = download.fetch(url, _home().absolute() / "models" / name, known_hash=known_hash)
     # Where its home was another one when it was imported, or can't be written, Keras looks
     # elsewhere: then it copies the file.
