@@ -93,7 +93,7 @@ def _assets() -> dict[str, tuple[str, ...]]:
 def _scores() -> dict[str, dict[str, float]]:
     """Return what is known of accuracies: published, the leaderboard's, and those on the cards."""
     from meznet_helpers.book import leaderboard, published
-    from meznet_helpers.measure import wilson
+    from meznet_helpers.measure import proportion
     from meznet_helpers.words import tuned
 
     scores = {
@@ -104,9 +104,7 @@ def _scores() -> dict[str, dict[str, float]]:
         interval = {"low": row.top1_low, "high": row.top1_high}
         scores[row.labeler] = {"accuracy": row.top1, "n": row.n} | interval
     for row in published.tiny_nets(every_tag=True).itertuples():
-        low, high = wilson(row.hits1, row.n)
-        share = row.hits1 / row.n
-        scores[row.model] = {"accuracy": share, "n": row.n, "low": float(low), "high": float(high)}
+        scores[row.model] = proportion(row.hits1, row.n)
     for source in tuned.BUNDLED:
         scores[f"clip/tuned@{source}"] = tuned.read(tuned.find(source))["metrics"]["test"]
     return scores
