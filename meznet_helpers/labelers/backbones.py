@@ -47,10 +47,17 @@ def _caffe(x: np.ndarray) -> np.ndarray:
     return x
 
 
+def _lite(x: np.ndarray) -> np.ndarray:
+    x -= 127.0
+    x /= 128.0
+    return x
+
+
 MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tf": _tf,
     "torch": _torch,
     "caffe": _caffe,
+    "lite": _lite,
     "raw": lambda x: x,
 }
 
@@ -58,17 +65,18 @@ MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def scale(pixels: np.ndarray, mode: str) -> np.ndarray:
     """Scale pixels the way one family of networks was trained with.
 
-    The four modes and their constants are those of Keras'
-    ``keras.applications.imagenet_utils.preprocess_input``, bit for bit.
+    The modes and their constants are those of Keras'
+    ``keras.applications.imagenet_utils.preprocess_input``, bit for bit; ``lite`` is that of
+    Google's EfficientNet-Lite.
 
     Parameters
     ----------
     pixels : ndarray, shape (..., 3)
         Red, green, blue from 0 to 255, any real dtype. It is not changed.
-    mode : {"tf", "torch", "caffe", "raw"}
+    mode : {"tf", "torch", "caffe", "lite", "raw"}
         ``tf``: to -1..1. ``torch``: to 0..1, then ImageNet's mean and deviation per channel.
         ``caffe``: blue, green, red in that order, ImageNet's mean taken off, no division.
-        ``raw``: 0..255 as they are, for networks that scale inside.
+        ``lite``: 127 taken off, then divided by 128. ``raw``: 0..255 as they are, for networks that scale inside.
 
     Returns
     -------
@@ -77,7 +85,7 @@ def scale(pixels: np.ndarray, mode: str) -> np.ndarray:
     Raises
     ------
     MeznetError
-        If the mode is none of the four.
+        If the mode is none of these.
 
     Examples
     --------
@@ -119,6 +127,42 @@ def squeeze(image: np.ndarray, size: int, interpolation: str = "bilinear") -> np
     return np.asarray(Image.fromarray(image).resize((size, size), how))
 
 
+def crop(image: np.ndarray, size: int, margin: int, interpolation: str = "bicubic") -> np.ndarray:
+    """Bring the short side of an image to ``size + margin``, and cut a square out of its middle.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+    size : int
+        Height and width of the square, pixels.
+    margin : int
+        Pixels, half of which fall away on each side of the short side.
+    interpolation : {"nearest", "bilinear", "bicubic"}
+        As for `squeeze`.
+
+    Returns
+    -------
+    ndarray, shape (size, size, 3), uint8
+        Pixel for pixel what torchvision's ``Resize`` and ``CenterCrop`` leave of a Pillow image.
+
+    Examples
+    --------
+    >>> crop(np.zeros((300, 451, 3), np.uint8), 224, 32).shape
+    (224, 224, 3)
+    """
+    height, width = image.shape[:2]
+    short = size + margin
+    if height < width:
+        height, width = short, int(short * width / height)
+    else:
+        height, width = int(short * height / width), short
+    resized = Image.fromarray(image)
+    if resized.size != (width, height):
+        resized = resized.resize((width, height), INTERPOLATIONS[interpolation])
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pretrained network and everything that must not be separated from it.
@@ -128,7 +172,8 @@ class Backbone:
     application : str
         Name of the architecture, as its framework spells it: ``"MobileNetV2"``.
     tag : str
-        Which weights: ``"imagenet"`` (published), ``"tiny"`` or another tag of this project's.
+        Which weights: ``"imagenet"`` (published), ``"int8"`` (published, computed in 8 bits),
+        ``"tiny"`` or another tag of this project's.
     size : int
         Height and width of the input, pixels.
     mode : str
@@ -147,6 +192,11 @@ class Backbone:
         Height and width, pixels, to which images are squeezed before they are brought to `size`:
         that of the photographs the weights learned from, where those were smaller. A network that
         has only seen enlarged pictures is puzzled by sharp ones.
+    margin : int, optional
+        The short side is brought to this many pixels more than `size`, and a square of `size` is
+        cut out of the middle; without it the whole picture is squeezed to a square.
+    asset : str, optional
+        The asset that holds published weights which no framework downloads by itself.
 
     Examples
     --------
@@ -167,6 +217,13 @@ class Backbone:
     licence: str = ""
     framework: str = "keras"
     detail: int | None = None
+    margin: int | None = None
+    asset: str | None = None
+
+    @property
+    def side(self) -> int:
+        """The short side, in pixels, to which it brings pictures first."""
+        return self.detail or self.size + (self.margin or 0)
 
     @property
     def name(self) -> str:
@@ -183,8 +240,11 @@ class Backbone:
         Returns
         -------
         ndarray, shape (size, size, 3), uint8
-            The whole picture, squeezed to a square. Keras' own ``load_img`` does the same.
+            The whole picture, squeezed to a square, as Keras' own ``load_img`` does; with a
+            `margin` the middle of the picture, see `crop`.
         """
+        if self.margin is not None:
+            return crop(image, self.size, self.margin, self.interpolation)
         if self.detail:
             image = squeeze(image, self.detail)
         return squeeze(image, self.size, self.interpolation)
@@ -231,6 +291,10 @@ _KERAS = {
 }
 
 
+# EfficientNet-Lite in two frameworks; Google's weights are assets of this repository.
+_LITE = {"keras": "EfficientNetLite{}", "timm": "tf_efficientnet_lite{}"}
+
+
 @functools.cache
 def registry() -> dict[str, Backbone]:
     """Every backbone by name: Keras' applications, then the nets trained by this project.
@@ -249,6 +313,23 @@ def registry() -> dict[str, Backbone]:
         for mode, families in _KERAS.items()
         for names, size in families.items()
         for name in names.split()
+    ]
+    published += [
+        Backbone(
+            application.format(number),
+            tag,
+            size,
+            "lite",
+            "imagenet",
+            "bicubic",
+            licence="Apache-2.0",
+            framework=framework,
+            margin=32,
+            asset=f"efficientnet-lite{number}",
+        )
+        for number, size in enumerate((224, 240, 260))
+        for framework, application in _LITE.items()
+        for tag in ("imagenet", "int8")
     ]
     trained = []
     for path in sorted((profile.data() / "models").glob("*/net.json")):

@@ -1,5 +1,6 @@
 """Keras applications as labelers, with one compiled function instead of ``model.predict``."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -13,9 +14,10 @@ import numpy as np
 
 from meznet_helpers.assets import download, store
 from meznet_helpers.errors import MeznetError, reason
-from meznet_helpers.labelers import packing
+from meznet_helpers.labelers import lite, onnx, packing
 from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
+from meznet_helpers.labelers.timm import TrainedLabeler
 
 #: The files of each application, with the classifier and without: name, address and hash. Keras
 #: keeps them in its code; its own downloader can neither go on nor be kept off the network.
@@ -85,6 +87,39 @@ class KerasLabeler(BackboneLabeler):
         """Yield the weights; see `NetworkLabeler._tensors`."""
         return self.model.get_weights()
 
+    def weights_digest(self) -> str:
+        """Return the hash of the source; see `BackboneLabeler.weights_digest`."""
+        if self.backbone.tag != "imagenet" or self.backbone.asset:
+            return super().weights_digest()
+        return " ".join(map(str, _published(self.backbone.application, self.backbone.size)[0]))
+
+    def _export(self, path: str) -> np.ndarray:
+        """Write the net by Keras on torch; see `BackboneLabeler._export`.
+
+        EfficientNet-Lite is one net in two frameworks; timm's is written, which turns no axes.
+        """
+        if self.backbone.asset:
+            twin = {"framework": "timm", "application": f"tf_{self.backbone.asset}".replace("-", "_")}
+            return TrainedLabeler(dataclasses.replace(self.backbone, **twin))._export(path)
+        model = build(self.backbone)
+        import torch
+
+        both = _import_keras().Model(model.inputs, [*model.outputs, *headless(model).outputs])
+
+        class Net(torch.nn.Module):
+            """Both outputs, in a form that torch exports."""
+
+            def __init__(self) -> None:
+                """Hold the Keras model, whose variables are torch's."""
+                super().__init__()
+                self.model = both
+
+            def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                """Return probabilities and features."""
+                return tuple(self.model(batch, training=False))
+
+        return onnx.write(Net(), self.backbone.size, Path(path))
+
     def release(self) -> None:
         """Forget the network and free its memory; the next prediction builds it again."""
         for made in ("_run", "_encode", "model"):
@@ -110,6 +145,10 @@ def build(backbone: Backbone) -> Any:
         If weights are missing and may not be downloaded, or published ones are asked for with
         other options than the application's own.
     """
+    if backbone.asset:
+        path, model = store.resolve(backbone.asset), untrained(backbone)
+        lite.fill(model, lite.read(path), path)
+        return model
     if backbone.tag == "imagenet":
         alpha, files = backbone.options.get("alpha"), WIDTHS.get(backbone.application, {})
         if backbone.options and (len(backbone.options) > 1 or alpha not in files):
@@ -171,6 +210,8 @@ def untrained(backbone: Backbone) -> Any:
 def _application(backbone: Backbone, **settings: Any) -> Any:
     """Build a Keras application for the backbone's size of input."""
     keras, side = _import_keras(), backbone.size
+    if backbone.asset:
+        return lite.keras_model(int(backbone.application[-1]), side)
     builder = getattr(keras.applications, backbone.application)
     try:
         return builder(input_shape=(side, side, 3), **settings, **backbone.options)

@@ -1,8 +1,10 @@
 """What labelers that are one network share: features, and a digest of all that they depend on."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from meznet_helpers.assets import store
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.images import ImageError, read
 from meznet_helpers.labelers.backbones import Backbone, scale
 from meznet_helpers.labelers.base import Labeler
@@ -90,24 +92,7 @@ class NetworkLabeler(Labeler):
         self, sources: Sequence[np.ndarray | Path], batch_size: int, half: bool
     ) -> np.ndarray:
         """Return what the classifier sees, in this process; see `features`."""
-        encode, prepare = self._encoder(half), self._preparation()
-
-        def prepared(source: np.ndarray | Path) -> np.ndarray | None:
-            try:
-                return prepare(read(source) if isinstance(source, Path) else source)
-            except ImageError:
-                return None
-
-        parts, good = [], []
-        with ThreadPoolExecutor() as pool:
-            for batch in _ahead(pool, prepared, sources, batch_size):
-                good += [image is not None for image in batch]
-                if any(good[-len(batch) :]):
-                    parts.append(encode(np.stack([image for image in batch if image is not None])))
-        rows = np.full((len(good), parts[0].shape[1] if parts else 0), np.nan, np.float32)
-        if parts:
-            rows[good] = np.concatenate(parts)
-        return rows
+        return encoded(sources, self._encoder(half), self._preparation(), batch_size)
 
     def _weights_digest(self) -> np.ndarray:
         """Return the sha256 of the weights of the loaded network: uint8, shape (32,)."""
@@ -155,6 +140,9 @@ def sha256(tensors: Iterable[np.ndarray]) -> "hashlib._Hash":
 class BackboneLabeler(NetworkLabeler):
     """A network of the registry, prepared for by its backbone.
 
+    It works by ONNX Runtime, without its framework, unless it can't be exported or its `model` was
+    asked for: then that is what works.
+
     Parameters
     ----------
     backbone : Backbone
@@ -175,7 +163,11 @@ class BackboneLabeler(NetworkLabeler):
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone's fields; see `Labeler.recipe`."""
-        return dataclasses.asdict(self.backbone)
+        recipe = dataclasses.asdict(self.backbone)
+        for field in ("margin", "asset"):  # digests of nets without them are older than these
+            if recipe[field] is None:
+                del recipe[field]
+        return recipe
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
@@ -186,13 +178,115 @@ class BackboneLabeler(NetworkLabeler):
         """Return what `Backbone.prepare` does to one image."""
         return lambda image: scale(self.backbone.resize(image), self.backbone.mode)
 
+    @functools.cached_property
+    def _graph(self) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
+        """The net in ONNX Runtime, from input to probabilities and features; None if it can't be.
+
+        Raises
+        ------
+        MeznetError
+            If the weights can't be had, or an 8-bit net can't be made.
+        """
+        from meznet_helpers.labelers import onnx
+
+        try:
+            return onnx.session(self)
+        except onnx.NotExportable as error:
+            if self.backbone.tag == "int8":
+                raise
+            warnings.warn(f"{reason(error)}; it works in its framework.", stacklevel=4)
+            return None
+
+    def _exported(self) -> bool:
+        """Say whether ONNX Runtime does the work; for that the net is exported, if need be."""
+        return "model" not in self.__dict__ and self._graph is not None
+
+    @abstractmethod
+    def _export(self, path: str) -> np.ndarray:
+        """Write the net as an ONNX file, and return what `onnx.write` does."""
+
+    def in_float32(self) -> Self:
+        """Return the same net with its computation in 32 bits."""
+        tag = "imagenet" if self.backbone.tag == "int8" else self.backbone.tag
+        return type(self)(dataclasses.replace(self.backbone, tag=tag))
+
+    def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
+        """Label one batch; see `Labeler.probabilities`."""
+        if images and self._exported():
+            return self._graph(self.backbone.prepare(images))[0]
+        return super().probabilities(images)
+
+    def features(
+        self, sources: Sequence[np.ndarray | Path], *, batch_size: int = 64, half: bool = False
+    ) -> np.ndarray:
+        """Return what the classifier sees; see `NetworkLabeler.features`."""
+        if self.backbone.tag == "int8":
+            raise MeznetError(f"features are float32; take them of {self.in_float32().name}.")
+        if half or not self._exported():
+            return super().features(sources, batch_size=batch_size, half=half)
+        prepare = BackboneLabeler._preparation(self)
+        return encoded(sources, lambda batch: self._graph(batch)[1], prepare, batch_size)
+
     def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return images at the input's size; see `NetworkLabeler.seen`."""
         return np.stack([self.backbone.resize(image) for image in images])
 
+    def weights_digest(self) -> str:
+        """Return the hash of the source of the weights, which is known without reading them."""
+        return store.manifest()[self.backbone.asset or self.name].hash
+
+    def digest(self) -> str:
+        """Return what features depend on; see `NetworkLabeler.digest`. Nothing is loaded for it."""
+        digest = hashlib.sha256(json.dumps(self.recipe(), sort_keys=True, default=str).encode())
+        own = self.backbone.tag != "imagenet" and not self.backbone.asset
+        digest.update(self.weights_file().read_bytes() if own else self.weights_digest().encode())
+        return digest.hexdigest()
+
+    def release(self) -> None:
+        """Forget the net, here and in ONNX Runtime; see `Labeler.release`."""
+        self.__dict__.pop("_graph", None)
+        super().release()
+
     def weights_file(self) -> Path | None:
         """Return the file of the weights; see `NetworkLabeler.weights_file`."""
+        if self.backbone.asset:
+            return store.resolve(self.backbone.asset)
         return None if self.backbone.tag == "imagenet" else store.resolve(self.name)
+
+
+def encoded(
+    sources: Sequence[np.ndarray | Path],
+    encode: Callable[[np.ndarray], np.ndarray],
+    prepare: Callable[[np.ndarray], np.ndarray],
+    batch_size: int,
+) -> np.ndarray:
+    """Read and prepare images in threads, one batch ahead of what encodes them.
+
+    Examples
+    --------
+    >>> images = [np.full((2, 2, 3), level, np.uint8) for level in (1, 2)]
+    >>> encoded([images[0], Path("nowhere.png"), images[1]], lambda batch: batch[:, 0, 0], abs, 2)
+    array([[ 1.,  1.,  1.],
+           [nan, nan, nan],
+           [ 2.,  2.,  2.]], dtype=float32)
+    """
+
+    def prepared(source: np.ndarray | Path) -> np.ndarray | None:
+        try:
+            return prepare(read(source) if isinstance(source, Path) else source)
+        except ImageError:
+            return None
+
+    parts, good = [], []
+    with ThreadPoolExecutor() as pool:
+        for batch in _ahead(pool, prepared, sources, batch_size):
+            good += [image is not None for image in batch]
+            if any(good[-len(batch) :]):
+                parts.append(encode(np.stack([image for image in batch if image is not None])))
+    rows = np.full((len(good), parts[0].shape[1] if parts else 0), np.nan, np.float32)
+    if parts:
+        rows[good] = np.concatenate(parts)
+    return rows
 
 
 def _ahead(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
-from meznet_helpers.labelers import packing
+from meznet_helpers.labelers import lite, onnx, packing
 from meznet_helpers.labelers.backbones import Backbone
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 from meznet_helpers.labelers.pretrained import missing
@@ -92,7 +92,7 @@ class TimmLabeler(_Timm):
 
 
 class TrainedLabeler(BackboneLabeler, _Timm):
-    """A net of timm that this project trained, with the preprocessing of its backbone.
+    """A net of timm whose weights are an asset, with the preprocessing of its backbone.
 
     Parameters
     ----------
@@ -108,14 +108,39 @@ class TrainedLabeler(BackboneLabeler, _Timm):
 
     def _build(self) -> Any:
         """Build the net and load its weights."""
-        model, path = untrained(self.backbone), self.weights_file()
-        load_weights(model, packing.read(path), path)
+        path, model = self.weights_file(), untrained(self.backbone)
+        if self.backbone.asset:
+            names = [name for name, x in model.state_dict().items() if x.is_floating_point()]
+            values = dict(zip(names, lite.read(path), strict=False))
+        else:
+            values = packing.read(path)
+        load_weights(model, values, path)
         return model
 
     def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image, with the channels first."""
         prepared = super()._preparation()
         return lambda image: prepared(image).transpose(2, 0, 1)
+
+    def _export(self, path: str) -> np.ndarray:
+        """Write the net; see `BackboneLabeler._export`."""
+        import torch
+
+        class Net(torch.nn.Module):
+            """Both outputs, of input with the channels last."""
+
+            def __init__(self, model: torch.nn.Module) -> None:
+                """Hold the net."""
+                super().__init__()
+                self.model = model
+
+            def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                """Return probabilities and features."""
+                seen = self.model.forward_features(batch.permute(0, 3, 1, 2))
+                scores = self.model.forward_head(seen)
+                return scores.softmax(1), self.model.forward_head(seen, pre_logits=True)
+
+        return onnx.write(Net(self._build()), self.backbone.size, Path(path))
 
 
 def untrained(backbone: Backbone) -> Any:

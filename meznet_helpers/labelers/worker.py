@@ -36,6 +36,8 @@ class Worker:
     ----------
     labeler : Served
         It is not used itself, but for its name, class and recipe.
+    **environment : str
+        Variables of the process besides those of this one.
 
     Raises
     ------
@@ -51,7 +53,7 @@ class Worker:
     >>> worker.end()
     """
 
-    def __init__(self, labeler: Served) -> None:
+    def __init__(self, labeler: Served, **environment: str) -> None:
         """Start the process; it loads the network when it gets the first images."""
         self.name = labeler.name
         kind, recipe = type(labeler), labeler.recipe()
@@ -64,6 +66,7 @@ class Worker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (_end closes it)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, self.name],  # the name is for lists of processes
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if _on_terminal() else self._log,  # bars of downloads are to be seen
