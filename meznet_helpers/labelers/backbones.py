@@ -76,7 +76,8 @@ def scale(pixels: np.ndarray, mode: str) -> np.ndarray:
     mode : {"tf", "torch", "caffe", "lite", "raw"}
         ``tf``: to -1..1. ``torch``: to 0..1, then ImageNet's mean and deviation per channel.
         ``caffe``: blue, green, red in that order, ImageNet's mean taken off, no division.
-        ``lite``: 127 taken off, then divided by 128. ``raw``: 0..255 as they are, for networks that scale inside.
+        ``lite``: 127 taken off, then divided by 128. ``raw``: 0..255 as they are, for networks
+        that scale inside.
 
     Returns
     -------

@@ -99,7 +99,10 @@ class KerasLabeler(BackboneLabeler):
         EfficientNet-Lite is one net in two frameworks; timm's is written, which turns no axes.
         """
         if self.backbone.asset:
-            twin = {"framework": "timm", "application": f"tf_{self.backbone.asset}".replace("-", "_")}
+            twin = {
+                "framework": "timm",
+                "application": f"tf_{self.backbone.asset}".replace("-", "_"),
+            }
             return TrainedLabeler(dataclasses.replace(self.backbone, **twin))._export(path)
         model = build(self.backbone)
         import torch

@@ -5,7 +5,6 @@ nothing else depends on them: the weights, and the net that these were put into.
 """
 
 import contextlib
-import functools
 import hashlib
 import io
 import json
@@ -205,8 +204,12 @@ def quantize(labeler: "BackboneLabeler", whole: Path, path: Path) -> None:
         The net in 32 bits.
     path : Path
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
-    from onnxruntime.quantization import quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     class Pictures(CalibrationDataReader):
         """Pictures, one by one."""

@@ -23,5 +23,6 @@ from meznet_helpers.measure.comparison import (
     mcnemar,
     paired_difference,
 )
+from meznet_helpers.measure.conformal import none_threshold, prediction_sets, set_threshold
 from meznet_helpers.measure.confusions import mixed_up
 from meznet_helpers.measure.intervals import bootstrap, proportion, student_t, wilson

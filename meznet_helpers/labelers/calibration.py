@@ -1,0 +1,87 @@
+"""What is known of labelers' scores: how far to trust them, and when to give no label.
+
+``data/calibration`` keeps, for each labeler, a temperature and the scores of photographs whose
+labels are known; its page says which photographs, and what came of it on others.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from meznet_helpers.assets import profile
+from meznet_helpers.measure import none_threshold, set_threshold
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learned about a labeler's scores from photographs whose labels are known.
+
+    Attributes
+    ----------
+    temperature : float
+        For `meznet_helpers.measure.temper`.
+    photographs : str
+        What it was learned from. What follows from it is true of photographs like these.
+    n : int
+        How many they were.
+    first, right : ndarray of float32, shape (n,)
+        The tempered probabilities of each photograph's first label, and of its right one.
+    """
+
+    temperature: float
+    photographs: str
+    n: int
+    first: np.ndarray
+    right: np.ndarray
+
+    def none_below(self, risk: float) -> float:
+        """Return the score below which to say none of these; see `measure.none_threshold`."""
+        return none_threshold(self.first, risk)
+
+    def in_set_from(self, coverage: float) -> float:
+        """Return the score from which on labels are in the set; see `measure.set_threshold`."""
+        return set_threshold(self.right, coverage)
+
+
+def find(name: str) -> Calibration | None:
+    """Return what is known of a labeler's scores.
+
+    Parameters
+    ----------
+    name : str
+        A labeler's; for EfficientNet-Lite, one net in two frameworks, its asset's.
+
+    Returns
+    -------
+    Calibration or None
+        None if nothing is known.
+
+    Examples
+    --------
+    >>> find("efficientnet-lite0").temperature < 1  # it is less sure than it may be
+    True
+    >>> find("keras/ResNet50@imagenet") is None
+    True
+    """
+    return _all().get(name)
+
+
+@functools.cache
+def _all() -> dict[str, Calibration]:
+    """Read all of them."""
+    from safetensors.numpy import load_file
+
+    folder = profile.data() / "calibration"
+    facts = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+    scores = load_file(folder / "scores.safetensors")
+    return {
+        name: Calibration(
+            fact["temperature"],
+            fact["photographs"],
+            fact["n"],
+            *(scores[f"{name} {kind}"].astype(np.float32) for kind in ("first", "right")),
+        )
+        for name, fact in facts.items()
+    }
