@@ -1,5 +1,6 @@
 # The book in two commands: `make site` builds _site/index.html, `make test` runs the tests.
-# Each sets itself up first, in .venv; once that is done, it takes no time.
+# Each sets itself up first, in .venv, and fetches the networks that the book runs on; once that
+# is done, it takes no time.
 #
 #   make site PYTHON=python3.12       choose the interpreter (3.11, 3.12 or 3.13)
 #   make setup TORCH_INDEX=<address>  torch without CUDA, from another package index; remembered
@@ -9,19 +10,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
+# What cannot be fetched is said in a sentence, and again by whatever needs it.
+FETCH = $(BIN)/meznet fetch || true
+
 .PHONY: site test lab setup lint clean lock again
 
 site: $(STAMP)
+	@$(FETCH)
 	$(BIN)/meznet site
 
 # Two files at a time, in order: the site's tests take the chapters that the first ones ran.
 test: $(STAMP)
+	@$(FETCH)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(STAMP)
+	@$(FETCH)
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab chapters
 
 setup: $(STAMP)
+	@$(FETCH)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

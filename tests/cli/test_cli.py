@@ -399,17 +399,20 @@ def test_site_that_fails(capsys, monkeypatch):
 # ---- fetch
 
 
-def test_fetch_lists_what_can_be_downloaded(capsys):
-    status, out, err = run(capsys, "fetch")
-    remote = [name for name, asset in store.manifest().items() if asset.urls]
+def test_fetch_lists_what_can_be_got(capsys):
+    status, out, err = run(capsys, "fetch", "--list")
+    remote = [name for name, asset in store.manifest().items() if asset.path is None]
     assert (status, err) == (0, [])
-    assert [line.split("\t")[0] for line in out.splitlines()] == remote
-    assert "tiny-imagenet-200\t248.1 MB\t" in out
+    (rows,) = tables(out)
+    assert list(rows[0]) == ["asset", "mb", "license", "here"]
+    assert [row["asset"] for row in rows] == remote
+    assert {"efficientnet-lite0", "smollm2-135m-instruct"} < {*remote}
+    assert [row["mb"] for row in rows if row["asset"] == "tiny-imagenet-200"] == ["248.1"]
 
 
 def test_fetch_names_the_file(capsys):
     name = "labels/tiny-imagenet-200.txt"
-    assert run(capsys, "fetch", name) == (0, f"{store.location(name)}\n", [])
+    assert run(capsys, "fetch", name) == (0, f"{name} is here: {store.location(name)}\n", [])
 
 
 def test_fetch_an_unknown_asset(capsys):
@@ -466,7 +469,7 @@ def test_no_traceback(tmp_path):
 
 
 def test_a_reader_that_has_seen_enough():
-    command = [sys.executable, "-m", "meznet_helpers.cli", "fetch"]
+    command = [sys.executable, "-m", "meznet_helpers.cli", "fetch", "--list"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     running.stdout.close()
     err = running.stderr.read()

@@ -70,7 +70,7 @@ def test_help_ends_with_examples_that_parse(path, root, capsys, monkeypatch):
 
 def test_examples_that_need_nothing_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for example in ("models --json", "fetch", "index info photographs@tiny",
+    for example in ("models --json", "fetch --list", "index info photographs@tiny",
                     "index export animals@tiny --out tiny.zip"):  # fmt: skip
         assert run(capsys, *example.split())[0] == 0
     assert (tmp_path / "tiny.zip").is_file()
