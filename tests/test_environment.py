@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gzip
 import importlib.metadata
 import json
 import re
@@ -453,3 +454,34 @@ def test_ruff(arguments: tuple[str, ...]) -> None:
         encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+#: A name of a net, or of another labeler, that does not say which weights.
+UNTAGGED = re.compile(
+    r"(?<![\w/.@-])(?:(?:keras|timm|torchvision)/[A-Za-z][\w.]*\w|clip/(?:zero-shot|tuned)|"
+    r"llm/(?:captioner|judge)|prototypes/(?:animals|photographs))(?![\w@/{-]|\.\w)"
+)
+#: Where prose says what such a name means.
+EXPLAINED = {"README.md", "index.qmd", "chapters/01-keras-applications.ipynb"}
+
+
+def written(path: Path) -> str:
+    """Return a file's text; of tensors, what their header says."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    if ".safetensors" in path.name:
+        content = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    return content.decode("utf-8", "replace")
+
+
+def test_names_say_which_weights() -> None:
+    """In the book, its data and its scripts: without a tag, published weights would be meant."""
+    files = [path for name in ("chapters", "data") for path in (ROOT / name).rglob("*.*")]
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for path in (ROOT / "README.md", ROOT / "index.qmd", *files)
+        if path.is_file() and path.suffix not in {".png", ".zip"}
+        for name in UNTAGGED.findall(written(path))
+    }
+    assert found <= {f"{path}: keras/MobileNetV2" for path in EXPLAINED}, "\n".join(sorted(found))

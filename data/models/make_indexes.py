@@ -19,7 +19,7 @@ from meznet_helpers.names import labeler
 from meznet_helpers.prototypes import PrototypeIndex
 
 FOLDER = Path(__file__).parent / "prototypes"
-NET = "timm/regnetx_002"
+NET = "timm/regnetx_002@tiny"
 
 CARD = """# prototypes/animals@tiny and prototypes/photographs@tiny
 
@@ -30,7 +30,7 @@ Two indexes of prototypes: one mean embedding for each class, compared by cosine
 |---|---|---|---|---|---|---|
 {rows}
 
-95 % Wilson intervals. The network behind both is `{net}@tiny`, which knows Tiny-ImageNet's
+95 % Wilson intervals. The network behind both is `{net}`, which knows Tiny-ImageNet's
 photographs and drawings of things, but no drawn animal. *animals* is judged on 5,400 pictures
 composed anew from the same drawings (another seed), in the styles that the prototypes are made of:
 so this is not the accuracy on a new style, which chapter 5 measures. *photographs* is judged on the
@@ -45,7 +45,7 @@ picture shows: do not use them for anything that matters.
 
 def make(name: str, images: object, truth: np.ndarray, space: LabelSpace) -> PrototypeIndex:
     """Make an index, and write it."""
-    net = labeler(f"{NET}@tiny")
+    net = labeler(NET)
     vectors = features.embed(images, net, progress=True, cache=False)
     own = {"backbone": net.name, "digest": net.digest()}
     index = PrototypeIndex.fit_calibrated(vectors, truth, space, **own)

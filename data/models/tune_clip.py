@@ -26,8 +26,8 @@ PHOTOGRAPHS = Recipe(epochs=5, rate=1e-2, batch=256, crop=0.5, mixed=True)
 
 def drawings() -> None:
     """Write data/models/clip-tuned/."""
-    parts = clip_study.split(clip.cropped(emojizoo.animal_or_not()), "picture", 0)
-    net = clip.tune(*parts[:2], METHOD, templates=clip_study.TEMPLATE)
+    parts = clip_study.split(clip.cropped(emojizoo.animal_or_not(), "tiny"), "picture", 0)
+    net = clip.tune(*parts[:2], METHOD, source="tiny", templates=clip_study.TEMPLATE)
     write(net, "tiny", parts[0], {"valid": parts[1], "test": parts[2]})
 
 
@@ -38,7 +38,7 @@ def photographs(images: Path, validation_images: Path, cache: Path) -> None:
     train, valid = (
         Dataset(Images(list(x[some]), list(map(str, some))), y[some], space) for some in split(y)
     )
-    net = clip.tune(train, valid, METHOD, PHOTOGRAPHS, progress=True)
+    net = clip.tune(train, valid, METHOD, PHOTOGRAPHS, source="tiny", progress=True)
     judged = {"valid": valid, "test": Dataset(chosen, truth, space)}
     write(net, "tiny-photographs", train, judged)
 

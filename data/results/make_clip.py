@@ -28,8 +28,9 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="the folder tiny-imagenet-200")
     args = parser.parse_args()
     images, truth = read(args.images)
-    others = cropped(Dataset(images, truth, labels.tiny_imagenet()).take(range(0, len(images), 4)))
-    zoo = cropped(emojizoo.animal_or_not())
+    photographs = Dataset(images, truth, labels.tiny_imagenet())
+    others = cropped(photographs.take(range(0, len(images), 4)), "tiny")
+    zoo = cropped(emojizoo.animal_or_not(), "tiny")
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / "tuned.csv"
     done = [pd.read_csv(path)] if path.exists() else []

@@ -1,6 +1,6 @@
 """Write animal-faces.csv: the lecture's experiment of chapter 3, on its own photographs.
 
-    MEZNET_PROFILE=full python data/results/make_faces.py --images animal-faces
+    python data/results/make_faces.py --images animal-faces
 
 `--images` has the folders `train` and `valid`, each with a folder of photographs for `cat`, `dog`
 and `wild`: the subset of AFHQ (Choi et al. 2020) that the lecture uses. The photographs are not

@@ -1,12 +1,10 @@
-"""Which profile is on, whether the network may be used, and where the repository lies."""
+"""Whether the network may be used, and where the repository and photographs lie."""
 
 import importlib.util
 import os
 from pathlib import Path
 
 from meznet_helpers.errors import MeznetError
-
-PROFILES = ("tiny", "full")
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
@@ -28,35 +26,6 @@ _PHOTOGRAPHS = {
 _MORE = {
     name: ("gradio", f"media_assets/images/{name}.jpg") for name in ("cheetah", "lion", "tower")
 }
-
-
-def active() -> str:
-    """Return the profile that is on: ``"tiny"`` (the default) or ``"full"``.
-
-    The environment variable ``MEZNET_PROFILE`` chooses it; it is read at every call.
-
-    Returns
-    -------
-    str
-        ``"tiny"`` or ``"full"``.
-
-    Raises
-    ------
-    MeznetError
-        If ``MEZNET_PROFILE`` holds anything else.
-
-    Examples
-    --------
-    >>> import os
-    >>> from unittest import mock
-    >>> with mock.patch.dict(os.environ, {"MEZNET_PROFILE": "full"}):
-    ...     active()
-    'full'
-    """
-    value = os.environ.get("MEZNET_PROFILE", "").strip().lower() or PROFILES[0]
-    if value not in PROFILES:
-        raise MeznetError(f'MEZNET_PROFILE is "{value}"; it must be "tiny" or "full".')
-    return value
 
 
 def offline() -> bool:

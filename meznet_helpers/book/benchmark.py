@@ -28,18 +28,19 @@ from meznet_helpers.labelers import Served
 from meznet_helpers.labelers.worker import Worker
 from meznet_helpers.measure import proportion
 
+#: Name -> net, and behind the @ the weights that it starts from.
 NETS = {
-    "MobileNetV3Small": "keras/MobileNetV3Small",
-    "MobileNetV3Large": "keras/MobileNetV3Large",
-    "MobileNetV2": "keras/MobileNetV2",
-    "EfficientNetV2B0": "keras/EfficientNetV2B0",
-    "EfficientNetV2S": "keras/EfficientNetV2S",
-    "Xception": "keras/Xception",
-    "InceptionV3": "keras/InceptionV3",
-    "NASNetMobile": "keras/NASNetMobile",
-    "ViT": "timm/vit_tiny_patch16_224",
+    "MobileNetV3Small": "keras/MobileNetV3Small@tiny",
+    "MobileNetV3Large": "keras/MobileNetV3Large@tiny",
+    "MobileNetV2": "keras/MobileNetV2@tiny",
+    "EfficientNetV2B0": "keras/EfficientNetV2B0@tiny",
+    "EfficientNetV2S": "keras/EfficientNetV2S@random",
+    "Xception": "keras/Xception@random",
+    "InceptionV3": "keras/InceptionV3@random",
+    "NASNetMobile": "keras/NASNetMobile@random",
+    "ViT": "timm/vit_tiny_patch16_224@random",
     # Without its distillation token, a DeiT is a ViT, and both would start as the same random net.
-    "DeiT": "timm/deit_tiny_distilled_patch16_224",
+    "DeiT": "timm/deit_tiny_distilled_patch16_224@random",
 }
 RECIPE = Recipe(rate=2e-3)
 EACH = 60  # images of each animal
@@ -127,7 +128,7 @@ def run(
     done = results(out).table.to_dict("records") if (out / "benchmark.csv").exists() else []
     for row in done:
         row["images"] = row["n_train"] + row["n"]
-        wanted = {"weights": nets.weights_for(NETS[row["model"]]), "images": 90 * EACH}
+        wanted = {"weights": _weights(row["model"]), "images": 90 * EACH}
         for key, value in (wanted | {"size": size, "epochs": epochs, "seed": seed}).items():
             if row[key] != value:
                 raise MeznetError(
@@ -267,7 +268,7 @@ class _Training(Served):
         halves = {key: tensor.half().contiguous() for key, tensor in floats.items()}
         row = {
             "framework": name.partition("/")[0],
-            "weights": nets.weights_for(name),
+            "weights": _weights(self.name),
             "size": recipe.size,
             "n_train": len(train),
             "loss": float(best["valid_loss"]),
@@ -292,6 +293,11 @@ class _Training(Served):
             "score": [round(float(score), 4) for score in probs.max(1)],
         }
         return np.array(json.dumps([[row], history.to_dict("list"), predictions]))
+
+
+def _weights(model: str) -> str:
+    """Say which weights a net starts from."""
+    return "random" if NETS[model].endswith("@random") else NETS[model]
 
 
 def _machine() -> str:

@@ -7,7 +7,6 @@ import pandas as pd
 from PIL import Image, ImageEnhance, ImageOps
 
 from meznet_helpers import emojizoo
-from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images, read_tree
 from meznet_helpers.labels import LabelSpace
@@ -23,22 +22,18 @@ def backbones() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Labelers by the names that the chapter gives them. In the tiny profile the project's own,
-        the last two of which know drawings; in the full profile the document's three TinyViTs.
+        Labelers by the names that the chapter gives them; the last two know drawings.
 
     Examples
     --------
     >>> list(backbones())
     ['RegNetX, photographs', 'RegNetX', 'TinyViT']
     """
-    if profile.active() == "tiny":
-        return {
-            "RegNetX, photographs": "timm/regnetx_002@photos",
-            "RegNetX": "timm/regnetx_002@tiny",
-            "TinyViT": "timm/tiny_vit_5m_224@tiny",
-        }
-    net = "timm/tiny_vit_{}m_224.dist_in22k_ft_in1k@imagenet"
-    return {f"TinyViT-{size}M": net.format(size) for size in (5, 11, 21)}
+    return {
+        "RegNetX, photographs": "timm/regnetx_002@photos",
+        "RegNetX": "timm/regnetx_002@tiny",
+        "TinyViT": "timm/tiny_vit_5m_224@tiny",
+    }
 
 
 def animals(folder: str = "", seed: int = 0) -> Dataset:

@@ -4,7 +4,6 @@ The exhibit in ``data/exhibit`` fed five nets with one preprocessing, right for 
 and enlarged 64-pixel images by repeating pixels. `CONDITIONS` takes that apart in steps.
 """
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from meznet_helpers import labels
-from meznet_helpers.assets import profile, store
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.images import Images, read, read_many
+from meznet_helpers.images import Images, read_many
 from meznet_helpers.labelers import Labeler, readable, squeeze
 from meznet_helpers.labels import join
 from meznet_helpers.measure import proportion
@@ -125,30 +124,19 @@ def small(images: Images) -> Images:
 
 
 def pictures() -> Images:
-    """Return pictures to show the spell on: the exhibit's own, where the profile has them.
+    """Return pictures to show the spell on, for the exhibit's own may not be shipped.
 
     Returns
     -------
     Images
-        64 x 64 pixels each. In the full profile the exhibit's 20 photographs of Tiny-ImageNet; in
-        the tiny profile, which may not ship them, those that come with the dependencies.
-
-    Raises
-    ------
-    MeznetError
-        If the full profile's archive is missing and may not be downloaded.
+        Photographs that come with the dependencies, 64 x 64 pixels each.
 
     Examples
     --------
     >>> pictures().names[:2]
     ('chelsea.png', 'coffee.png')
     """
-    if profile.active() == "tiny":
-        return small(read_many(profile.package_photographs().values()))
-    names = exhibit_images()["image"]
-    with zipfile.ZipFile(store.resolve("tiny-imagenet-200")) as archive:
-        files = [archive.read(f"tiny-imagenet-200/val/images/{name}") for name in names]
-    return Images([read(file, name=name) for file, name in zip(files, names, strict=True)], names)
+    return small(read_many(profile.package_photographs().values()))
 
 
 def exhibit_hits() -> pd.DataFrame:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 app = options.group("clip", __doc__)
 
 MODEL = (
-    "zero-shot, where words decide; tuned, the classifier of this repository; the folder of a "
-    "tuned CLIP; or a checkpoint: a folder or a name of the hub."
+    "zero-shot, where words decide, with openai's CLIP; tiny, with this repository's; tuned@tiny, "
+    "its classifier; the folder of a tuned CLIP; or a checkpoint: a folder or a name of the hub."
 )
 DATA = "A folder of images for each label; or train and valid, each with such folders."
 SOURCE = "tiny, openai, a name of the hub, or a folder."
@@ -40,6 +40,7 @@ def label(
     labels: options.Labels = None,
     labels_file: options.LabelsFile = None,
     template: Templates = None,
+    download: options.Download = False,
     top: options.Top = 5,
     out: options.Out = "-",
     as_json: options.Json = False,
@@ -51,26 +52,32 @@ def label(
     Examples
     --------
     meznet clip label holiday/ --labels "cat,dog,nobody" --top 3
-    meznet clip label drawing.png --model tuned --out labels.csv
+    meznet clip label drawing.png --model tuned@tiny --out labels.csv
     """
-    net = clip(model, labels, labels_file, template)  # complain before anything is read
+    net = clip(model, labels, labels_file, template, download)  # complain before anything is read
     return write_labels(images, lambda: [net], top, out, as_json)
 
 
 def clip(
-    model: str, row: str | None, file: str | None, templates: list[str] | None
+    model: str,
+    row: str | None,
+    file: str | None,
+    templates: list[str] | None,
+    download: bool = False,
 ) -> "ClipLabeler":
     """Make the labeler that the options ask for.
 
     Parameters
     ----------
     model : str
-        ``"zero-shot"``, ``"tuned"``, the folder of a tuned CLIP, or a checkpoint: a folder or a
-        name of the hub.
+        ``"zero-shot"``, ``"tuned@tiny"``, the folder of a tuned CLIP, or a checkpoint: a folder or
+        a name of the hub.
     row, file : str or None
         As `options.read_labels` takes them; for zero-shot alone.
     templates : list of str or None
         For zero-shot alone.
+    download : bool
+        Whether the CLIP that a folder names may be downloaded.
 
     Returns
     -------
@@ -85,15 +92,18 @@ def clip(
     --------
     >>> clip("zero-shot", "cat, dog", None, None).labels.names
     ('cat', 'dog')
-    >>> clip("tuned", "cat, dog", None, None)
+    >>> clip("tuned@tiny", "cat, dog", None, None)
     Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: --labels is for zero-shot; tuned knows animal, not animal.
+    meznet_helpers.errors.MeznetError: --labels is for zero-shot; tuned@tiny knows animal, \
+not animal.
     """
-    from meznet_helpers.words import PHOTO, TunedLabeler, ZeroShotLabeler, tuned
+    from meznet_helpers.names import labeler
+    from meznet_helpers.words import PHOTO, ZeroShotLabeler, tuned
     from meznet_helpers.words.clip import find
 
-    if model == "tuned" or tuned.holds(model):
-        net = TunedLabeler("tiny" if model == "tuned" else model)
+    own = model.partition("@")[0] == "tuned"
+    if own or tuned.holds(model):
+        net = labeler(f"clip/{model if own else f'tuned@{model}'}", download=download)
         for name, given in {"labels": row, "labels-file": file, "template": templates}.items():
             if given not in (None, []):
                 known = ", ".join(net.labels.names[:5])
@@ -111,7 +121,7 @@ def finetune(
     data: Annotated[str, option("FOLDER", DATA)],
     out: Annotated[str, option("FOLDER", "Must not be there yet.")],
     method: Literal["probe", "full", "lora"] = "probe",
-    source: Annotated[str | None, option("CLIP", SOURCE, "the profile's")] = None,
+    source: Annotated[str, option("CLIP", SOURCE)] = "openai",
     epochs: Annotated[int | None, option("N", "How long.", "3")] = None,
     batch: Annotated[int | None, option("N", "Images at a time.", "12")] = None,
     rate: Annotated[float | None, option("X", "The highest.", "the method's own")] = None,
@@ -129,7 +139,7 @@ def finetune(
     """
     from meznet_helpers.finetune import clip as tuning
     from meznet_helpers.finetune import read_parts, report
-    from meznet_helpers.words import ZeroShotLabeler, tuned
+    from meznet_helpers.words import tuned
 
     folder = Path(out).expanduser()
     tuned.check(folder)
@@ -138,7 +148,6 @@ def finetune(
     changes = {key: value for key, value in changes.items() if value is not None}
     weights = weights_of(class_weights, train.labels)
     recipe = dataclasses.replace(tuning.RECIPES[method], **changes, class_weight=weights)
-    source = source or ZeroShotLabeler().source
     errors = [line for part in (train, *judged.values()) for line in part.images.errors]
     options.complain(errors)
     train = tuning.cropped(train, source)
@@ -202,6 +211,7 @@ def export(
     labels: options.Labels = None,
     labels_file: options.LabelsFile = None,
     template: Templates = None,
+    download: options.Download = False,
 ) -> int:
     """Write ONNX, compare it with torch, and say how fast it is.
 
@@ -213,6 +223,6 @@ def export(
     from meznet_helpers.words import onnx_export
 
     path = options.check_folder("--out", out)
-    net = clip(model, labels, labels_file, template)
+    net = clip(model, labels, labels_file, template, download)
     print(json.dumps(onnx_export.export(net, path), indent=1))
     return 0

@@ -27,6 +27,7 @@ def evaluate(
     data: Annotated[str, option("FOLDER", DATA)],
     model: options.Models = None,
     ensemble: options.Ensemble = None,
+    download: options.Download = False,
     confusion: Annotated[str | None, option("FILE", MATRIX, callback=options.check_out)] = None,
     tables: Annotated[bool, options.flag("--tables", TABLES)] = False,
     out: options.Out = "-",
@@ -38,7 +39,7 @@ def evaluate(
 
     Examples
     --------
-    meznet evaluate --data animals --model keras/MobileNet --confusion matrix.csv
+    meznet evaluate --data animals --model keras/MobileNet@tiny --confusion matrix.csv
     meznet evaluate --data tiny-imagenet-200 --ensemble soft --json
     """
     import pandas as pd
@@ -52,7 +53,7 @@ def evaluate(
         return _tables(data, out, as_json)
     if confusion == "-":
         raise MeznetError("--confusion needs a file; standard output has the accuracies.")
-    labelers = options.nets(model, ensemble)
+    labelers = options.nets(model, ensemble, download)
     spaces = list(dict.fromkeys(net.labels for net in labelers))
     if confusion and len(spaces) > 1:
         raise MeznetError("--confusion: the models have different labels; write one file for each.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meznet_helpers.images import Images
     from meznet_helpers.prototypes import PrototypeIndex
 
-BACKBONE = "timm/regnetx_002"
+BACKBONE = "timm/regnetx_002@tiny"
 
 app = options.group("index", __doc__)
 
@@ -76,6 +76,7 @@ def add(
     label: Annotated[str, argument("LABEL", "A name.")],
     images: options.Images,
     more: Annotated[bool, options.flag("--more", "The label is there already.")] = False,
+    download: options.Download = False,
 ) -> int:
     """Add a label to an index, or give one more examples.
 
@@ -95,7 +96,7 @@ def add(
         raise MeznetError(
             f'{file} has a class "{label_id}" already; --more gives it more examples.'
         )
-    read, vectors = embed(before, file, images)
+    read, vectors = embed(before, file, images, download)
     if not len(read):
         return 2
     with prototypes.editing(file) as index:
@@ -133,6 +134,7 @@ def remove(
 def search(
     file: File,
     images: options.Images,
+    download: options.Download = False,
     top: options.Top = 5,
     out: options.Out = "-",
     as_json: options.Json = False,
@@ -150,7 +152,7 @@ def search(
     from meznet_helpers.prototypes.labeler import find
 
     index = prototypes.load(find(file))
-    read, vectors = embed(index, file, images)
+    read, vectors = embed(index, file, images, download)
     if not len(read):
         return 2
     options.write(_table(index, read, vectors, min(top, len(index))), out, as_json)
@@ -227,7 +229,7 @@ def network_of(name: str) -> tuple[str, str]:
 
 
 def embed(
-    index: "PrototypeIndex", file: str, patterns: list[str]
+    index: "PrototypeIndex", file: str, patterns: list[str], download: bool
 ) -> "tuple[Images, np.ndarray | None]":
     """Read images and embed them with the network of an index; complain of bad files.
 
@@ -240,7 +242,7 @@ def embed(
     from meznet_helpers import features
     from meznet_helpers.prototypes.labeler import network
 
-    net = network(index, file)
+    net = network(index, file, download=download)
     images = options.read_images(patterns)
     return images, features.embed(images, net, progress=True) if len(images) else None
 

@@ -18,6 +18,7 @@ def label(
     images: options.Images,
     model: options.Models = None,
     ensemble: options.Ensemble = None,
+    download: options.Download = False,
     top: options.Top = 5,
     out: options.Out = "-",
     as_json: options.Json = False,
@@ -27,9 +28,9 @@ def label(
     Examples
     --------
     meznet label holiday/ more/*.jpg --out labels.csv
-    meznet label cat.jpg --model keras/MobileNet --model keras/MobileNetV2 --top 3 --json
+    meznet label cat.jpg --model keras/MobileNet@tiny --model keras/MobileNetV2@tiny --top 3 --json
     """
-    return write_labels(images, lambda: options.nets(model, ensemble), top, out, as_json)
+    return write_labels(images, lambda: options.nets(model, ensemble, download), top, out, as_json)
 
 
 def write_labels(

@@ -1,8 +1,6 @@
 """The command ``meznet models``: every labeler that has a name, and what is known of it."""
 
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meznet_helpers.cli import options
@@ -112,16 +110,14 @@ def _scores() -> dict[str, dict[str, float]]:
 
 def _downloaded(name: str) -> bool:
     """Say whether published weights lie where Keras or the hub puts what it downloads."""
-    from meznet_helpers.labelers import registry
+    from meznet_helpers.labelers import pretrained, registry
     from meznet_helpers.labelers.keras import downloaded
     from meznet_helpers.llm import captioner
     from meznet_helpers.words import clip
 
     if name in registry():
         return downloaded(registry()[name])
-    hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
-    source = (clip.CHECKPOINTS | captioner.CHECKPOINTS)[name.partition("@")[2]]
-    return (hub / f"models--{source.replace('/', '--')}").is_dir()
+    return pretrained.here((clip.CHECKPOINTS | captioner.CHECKPOINTS)[name.partition("@")[2]])
 
 
 def readable(table: "pd.DataFrame") -> "pd.DataFrame":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meznet_helpers.labelers import Labeler
     from meznet_helpers.labels import LabelSpace
 
-MODEL = "keras/MobileNetV2"
+MODEL = "keras/MobileNetV2@tiny"
 SUFFIXES = (".csv", ".json", ".parquet")
 
 
@@ -91,6 +91,7 @@ def flag(name: str, text: str, **more: Any) -> Any:
     return typer.Option(name, help=text, **more)
 
 
+ALLOW = "Let what a file names, as an index does its network, be downloaded."
 METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
 FORMS = "CSV, JSON or Parquet, by its suffix; - is standard output."
 
@@ -101,6 +102,7 @@ Top = Annotated[int, option("K", "Labels per image.", min=1)]
 Seed = Annotated[int, option("N", "Of all that is drawn by chance.")]
 Out = Annotated[str, option("FILE", FORMS, callback=check_out)]
 Json = Annotated[bool, flag("--json", "JSON on standard output.", callback=check_out)]
+Download = Annotated[bool, flag("--download", ALLOW)]
 Labels = Annotated[str | None, option("A,B,...", 'A row of CSV, such as cat,"New York, USA".')]
 LabelsFile = Annotated[str | None, option("FILE", "CSV: a label a line, its synonyms behind it.")]
 
@@ -144,7 +146,7 @@ def read_labels(row: str | None, file: str | None) -> "LabelSpace | None":
         raise MeznetError(f"{name}: {text}{hint if confused else ''}") from error
 
 
-def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
+def nets(names: list[str] | None, ensemble: str | None, download: bool = False) -> "list[Labeler]":
     """Make the labelers that ``--model`` and ``--ensemble`` ask for.
 
     Parameters
@@ -153,6 +155,8 @@ def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
         None: the default model, or for an ensemble all nets that the repository brings.
     ensemble : str or None
         A method that combines the named ones to one.
+    download : bool
+        Whether what a file names may be downloaded.
 
     Returns
     -------
@@ -172,7 +176,8 @@ def nets(names: list[str] | None, ensemble: str | None) -> "list[Labeler]":
     from meznet_helpers.names import labeler
     from meznet_helpers.predictions import unique_names
 
-    members = [labeler(name) for name in names or (tiny_nets()["model"] if ensemble else [MODEL])]
+    names = names or (tiny_nets()["model"] if ensemble else [MODEL])
+    members = [labeler(name, download=download) for name in names]
     unique_names("models", [member.name for member in members])
     if ensemble is None:
         return members

@@ -83,7 +83,7 @@ class Tuned:
         return forward.predict(self.net, images, dataclasses.replace(self.recipe, batch=64))
 
 
-def cropped(dataset: Dataset, source: str = "tiny") -> Dataset:
+def cropped(dataset: Dataset, source: str = "openai") -> Dataset:
     """Bring images to what CLIP sees of them, so that training and labeling see the same.
 
     Parameters
@@ -108,7 +108,7 @@ def tune(
     method: str = "full",
     recipe: Recipe | None = None,
     *,
-    source: str = "tiny",
+    source: str = "openai",
     templates: Sequence[str] = PHOTO,
     seed: int = 0,
     checkpoint: str | Path | None = None,

@@ -5,35 +5,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from meznet_helpers.assets import profile, store
+from meznet_helpers.assets import store
 from meznet_helpers.errors import MeznetError, reason
-from meznet_helpers.labelers import registry
+from meznet_helpers.labelers import backbone
+from meznet_helpers.labelers.backbones import tagged
 
 MOMENTUM = 0.03  # Keras' 0.01 and 0.001 lag behind so short a training
-
-
-def weights_for(name: str) -> str:
-    """Say which weights `build` starts from in the profile that is on.
-
-    Parameters
-    ----------
-    name : str
-        ``keras/APPLICATION``, or ``timm/NET``.
-
-    Returns
-    -------
-    str
-        In the full profile ``NAME@imagenet``, published ones; in the tiny profile ``NAME@tiny``,
-        this project's, or where there are none ``"random"``.
-
-    Examples
-    --------
-    >>> weights_for("keras/MobileNetV2"), weights_for("timm/vit_tiny_patch16_224")
-    ('keras/MobileNetV2@tiny', 'random')
-    """
-    if profile.active() == "full":
-        return f"{name}@imagenet"
-    return f"{name}@tiny" if f"{name}@tiny" in registry() else "random"
 
 
 def build(name: str, outputs: int, size: int) -> Any:
@@ -44,7 +21,9 @@ def build(name: str, outputs: int, size: int) -> Any:
     Parameters
     ----------
     name : str
-        ``keras/APPLICATION``, or ``timm/NET``.
+        ``keras/APPLICATION@TAG`` or ``timm/NET@TAG``. The tag says which weights it starts from:
+        ``imagenet``, published ones, as without a tag; ``tiny``, this project's, of Keras alone;
+        ``random``, none.
     outputs : int
         Number of labels.
     size : int
@@ -62,10 +41,10 @@ def build(name: str, outputs: int, size: int) -> Any:
         If the net can't be built for this size, its weights can't be had, or Keras has another
         backend than torch.
     """
-    framework, _, architecture = name.partition("/")
-    weights = weights_for(name)
+    net, _, tag = tagged(name).partition("@")
+    framework, _, architecture = net.partition("/")
     try:
-        net = {"keras": _keras, "timm": _timm}[framework](architecture, weights, outputs, size)
+        net = {"keras": _keras, "timm": _timm}[framework](architecture, tag, outputs, size)
     except (ValueError, AssertionError) as error:
         raise MeznetError(
             f"{name} can't be built for images of {size} pixels: {reason(error)}."
@@ -97,7 +76,7 @@ def scaled(net: Any, mean: Sequence[float], deviation: Sequence[float]) -> Any:
     return torch.nn.Sequential(OrderedDict(scale=scale, net=net))
 
 
-def _timm(architecture: str, weights: str, outputs: int, size: int) -> Any:
+def _timm(architecture: str, tag: str, outputs: int, size: int) -> Any:
     """Build a net of timm; one that needs to know the size of its images is told."""
     import timm
     import torch
@@ -106,8 +85,10 @@ def _timm(architecture: str, weights: str, outputs: int, size: int) -> Any:
 
     if not timm.is_model(architecture):
         raise MeznetError(f'timm has no net "{architecture}"; see timm.list_models().')
+    if tag not in ("random", "imagenet"):
+        raise MeznetError(f"timm/{architecture} starts from @imagenet or @random, not from @{tag}.")
     options = {"img_size": size} if "vit" in architecture or "deit" in architecture else {}
-    if weights == "random":
+    if tag == "random":
         net = timm.create_model(architecture, num_classes=outputs, **options)
     else:
         net = labelers.build(architecture, 1000, options)
@@ -117,7 +98,7 @@ def _timm(architecture: str, weights: str, outputs: int, size: int) -> Any:
     return scaled(net, config["mean"], config["std"])
 
 
-def _keras(architecture: str, weights: str, outputs: int, size: int) -> Any:
+def _keras(architecture: str, tag: str, outputs: int, size: int) -> Any:
     """Build a Keras application on the torch backend, with mean pooling and a new dense layer.
 
     The channels come first in shape, which is up to 1.4 times faster in training; NASNet alone
@@ -133,10 +114,11 @@ def _keras(architecture: str, weights: str, outputs: int, size: int) -> Any:
             f"keras/{architecture} is fine-tuned on Keras' torch backend; set KERAS_BACKEND=torch "
             "in a process of its own."
         )
-    net = registry().get(weights) or registry()[f"keras/{architecture}@imagenet"]
+    weights = f"keras/{architecture}@{tag}"
+    net = backbone(f"keras/{architecture}@imagenet" if tag == "random" else weights)
     nasnet = architecture == "NASNetMobile"
     make = private.nasnet_mobile() if nasnet else getattr(keras.applications, net.application)
-    published = "imagenet" if weights.endswith("@imagenet") else None
+    published = "imagenet" if tag == "imagenet" else None
     options = {"include_top": False, "pooling": "avg", "weights": published, **net.options}
     before = keras.config.image_data_format()
     keras.utils.clear_session()  # the layers of a second build are called as those of the first
@@ -148,7 +130,7 @@ def _keras(architecture: str, weights: str, outputs: int, size: int) -> Any:
         model = keras.Model(body.input, keras.layers.Dense(outputs, name="head")(body.output))
     finally:
         keras.config.set_image_data_format(before)
-    if weights.endswith("@tiny"):
+    if tag not in ("random", "imagenet"):
         stored = packing.read(store.resolve(weights))
         for weight in body.weights:
             weight.assign(stored[weight.path])

@@ -346,8 +346,8 @@ def backbone(name: str) -> Backbone:
     Parameters
     ----------
     name : str
-        ``framework/application@tag``. Without a tag the profile chooses: ``tiny`` for the
-        profile of that name, ``imagenet`` for ``full``.
+        ``framework/application@tag``. Without a tag it is that of published weights,
+        ``imagenet``.
 
     Returns
     -------
@@ -371,13 +371,11 @@ def backbone(name: str) -> Backbone:
 
 
 def tagged(name: str) -> str:
-    """Give a name the tag that the profile chooses, unless it has one.
+    """Give a name the tag of published weights, ``imagenet``, unless it has one.
 
     Examples
     --------
-    >>> tagged("timm/regnetx_002"), tagged("timm/resnet18@imagenet")
-    ('timm/regnetx_002@tiny', 'timm/resnet18@imagenet')
+    >>> tagged("keras/ResNet50"), tagged("timm/regnetx_002@tiny")
+    ('keras/ResNet50@imagenet', 'timm/regnetx_002@tiny')
     """
-    if "@" in name:
-        return name
-    return f"{name}@tiny" if profile.active() == "tiny" else f"{name}@imagenet"
+    return name if "@" in name else f"{name}@imagenet"

@@ -60,6 +60,10 @@ class KerasLabeler(BackboneLabeler):
         except (OSError, ValueError):
             return "tensorflow"
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return self.backbone.tag != "imagenet" or downloaded(self.backbone)
+
     @functools.cached_property
     def model(self) -> Any:
         """The Keras model, with weights (``keras.Model``)."""

@@ -26,8 +26,8 @@ def net(name: str, *, mode: str | None = None, interpolation: str | None = None)
     ----------
     name : str
         A backbone of the registry, ``"keras/MobileNetV2@tiny"``; or a net of timm or torchvision
-        with ImageNet's labels, ``"timm/resnet18@imagenet"``. Without ``@tag`` the profile chooses
-        the weights.
+        with ImageNet's labels, ``"timm/resnet18@imagenet"``. A name without ``@tag`` stands
+        for published weights.
     mode, interpolation : str, optional
         Put nets of the registry under another network's preprocessing.
 

@@ -61,6 +61,10 @@ class NetworkLabeler(Labeler):
         """Return the file of weights in this repository; None for published weights."""
         return None
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine, so that nothing is downloaded."""
+        return True
+
     def features(
         self, sources: Sequence[np.ndarray | Path], *, batch_size: int = 64, half: bool = False
     ) -> np.ndarray:

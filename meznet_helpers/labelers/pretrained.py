@@ -78,17 +78,24 @@ class CheckpointLabeler(TorchLabeler):
     ----------
     source : str
         The checkpoint, as `load` takes it.
+    bundled : dict of str to str
+        What short names stand for, as `find` takes it.
     load : callable
         It keeps the last checkpoint in memory until its ``cache_clear()``.
     """
 
     source: str
+    bundled: dict[str, str]
     load: Callable[[str], Checkpoint]
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The loaded checkpoint."""
         return self.load(self.source)
+
+    def here(self) -> bool:
+        """Say whether the checkpoint is on this machine; see `NetworkLabeler.here`."""
+        return here(find(self.source, self.bundled, "checkpoint"))
 
     def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what the checkpoint's own processor does to an image."""
@@ -102,12 +109,6 @@ class CheckpointLabeler(TorchLabeler):
         """Free the checkpoint, too; see `Labeler.release`."""
         super().release()
         self.load.cache_clear()
-
-
-def default(bundled: dict[str, str]) -> str:
-    """Return the short name that the profile chooses of two, the first of which is ``"tiny"``."""
-    tiny, published = bundled
-    return tiny if profile.active() == "tiny" else published
 
 
 def labels_for(source: str, labels: LabelSpace | Sequence[str] | None) -> LabelSpace:
@@ -161,6 +162,20 @@ folder, nor a name of the hub such as "owner/name".
             f'nor a name of the hub such as "{known}".'
         )
     return source
+
+
+def here(source: Path | str) -> bool:
+    """Say whether the weights of what `find` returns are on this machine.
+
+    Examples
+    --------
+    >>> here(Path("my-clip")), here("nobody/nothing")
+    (True, False)
+    """
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE, f"models--{str(source).replace('/', '--')}")
+    return isinstance(source, Path) or any(folder.glob("snapshots/*/*.safetensors"))
 
 
 def where(source: Path | str) -> dict[str, bool]:
@@ -228,6 +243,38 @@ def missing(name: str) -> str:
         f"The weights of {name} are not on this machine and MEZNET_OFFLINE is on; unset the "
         "variable to download them once."
     )
+
+
+def allowed(file: Path | str, name: str, there: Callable[[], bool], download: bool) -> None:
+    """Refuse to download what only a file names, for the file may be somebody else's.
+
+    Parameters
+    ----------
+    file : Path or str
+    name : str
+        What it names.
+    there : callable
+        Says whether that is on this machine.
+    download : bool
+        Whether it may be downloaded all the same.
+
+    Raises
+    ------
+    MeznetError
+        If it would be downloaded. Offline nothing is, and loading says so.
+
+    Examples
+    --------
+    >>> allowed("a.safetensors", "keras/ResNet50@imagenet", lambda: False, download=False)
+    Traceback (most recent call last):
+    meznet_helpers.errors.MeznetError: a.safetensors wants keras/ResNet50@imagenet, which is not \
+on this machine; --download (in Python download=True) lets it be downloaded.
+    """
+    if not (download or profile.offline() or there()):
+        raise MeznetError(
+            f"{file} wants {name}, which is not on this machine; --download (in Python "
+            "download=True) lets it be downloaded."
+        )
 
 
 @contextlib.contextmanager

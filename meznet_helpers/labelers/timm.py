@@ -68,6 +68,19 @@ class TimmLabeler(_Timm):
         own = {"net": self.net, "name": self.name, "labels": dataclasses.asdict(self.labels)}
         return own | self.options
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return bool(self._served(self._here))
+
+    def _here(self) -> np.ndarray:
+        """Look for the weights, in a process that may import timm: bool, shape ()."""
+        config = _config(self.net) | (self.options.get("pretrained_cfg_overlay") or {})
+        try:
+            _located(self.net, config, local=True)
+        except MeznetError:
+            return np.array(False)
+        return np.array(True)
+
     def _build(self) -> Any:
         """Build the net; see `build`."""
         return build(self.net, len(self.labels), self.options)
@@ -244,7 +257,7 @@ def _config(net: str) -> dict[str, Any]:
     raise MeznetError(f'timm has no net "{net}"' + did_you_mean(net, sorted(known)))
 
 
-def _located(net: str, config: dict[str, Any]) -> dict[str, Any]:
+def _located(net: str, config: dict[str, Any], *, local: bool = False) -> dict[str, Any]:
     """Find a net's weights on this machine, or download those of the hub; say what is overlaid.
 
     timm itself can't be told to keep off the network.
@@ -253,11 +266,12 @@ def _located(net: str, config: dict[str, Any]) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
+    local = local or profile.offline()
     if config.get("file"):
         return {}
     if not config.get("hf_hub_id"):
         name = PurePosixPath(urlsplit(config["url"]).path).name
-        if profile.offline() and not Path(torch.hub.get_dir(), "checkpoints", name).is_file():
+        if local and not Path(torch.hub.get_dir(), "checkpoints", name).is_file():
             raise MeznetError(missing(net))
         return {}
     repository, _, revision = config["hf_hub_id"].partition("@")
@@ -267,9 +281,9 @@ def _located(net: str, config: dict[str, Any]) -> dict[str, Any]:
     for name in (safe, named) if named.endswith(".bin") else (named,):
         try:
             file = hf_hub_download(
-                repository, name, revision=revision or None, local_files_only=profile.offline()
+                repository, name, revision=revision or None, local_files_only=local
             )
             return {"file": file, "custom_load": own}
         except EntryNotFoundError as error:
             problem = error
-    raise MeznetError(missing(net)) if profile.offline() else problem
+    raise MeznetError(missing(net)) if local else problem

@@ -44,6 +44,14 @@ class TorchvisionLabeler(TorchLabeler):
         """Return the arguments; see `Labeler.recipe`."""
         return {"net": self.net}
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return bool(self._served(self._here))
+
+    def _here(self) -> np.ndarray:
+        """Look for the weights, in a process that may import torchvision: bool, shape ()."""
+        return np.array(_file(weights(self.net)).is_file())
+
     def _build(self) -> Any:
         """Build the net with its weights; see `build`."""
         return build(self.net, weights(self.net))
@@ -141,11 +149,9 @@ def build(net: str, chosen: Any) -> Any:
     MeznetError
         If the weights can't be had, or do not fit.
     """
-    import torch
     from torchvision import models
 
-    file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
-    if profile.offline() and not file.is_file():
+    if profile.offline() and not _file(chosen).is_file():
         raise MeznetError(missing(net))
     try:
         # torchvision reads files that may hold code; this downloads one, and refuses such
@@ -154,3 +160,10 @@ def build(net: str, chosen: Any) -> Any:
     except Exception as error:  # of the server, the file, or the net, each of its own kind
         why = f"torchvision's {net} can't be built with its weights: {reason(error)}."
         raise MeznetError(why) from error
+
+
+def _file(chosen: Any) -> Path:
+    """Return where torch keeps the file of weights."""
+    import torch
+
+    return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)

@@ -77,8 +77,7 @@ class CaptionLabeler(pretrained.CheckpointLabeler):
     Parameters
     ----------
     source : str, optional
-        As `meznet_helpers.llm.captioner.load` takes it; by default the profile chooses between
-        ``"tiny"`` and ``"blip"``.
+        As `meznet_helpers.llm.captioner.load` takes it; by default ``"blip"``.
     labels : LabelSpace or sequence of str, optional
         Two names or more; by default Tiny-ImageNet's 200 for ``"tiny"``, and ImageNet's 1,000.
     prompt : str
@@ -97,6 +96,7 @@ class CaptionLabeler(pretrained.CheckpointLabeler):
     ('llm/captioner@tiny', ('a photo of', 'a school bus'))
     """
 
+    bundled = CHECKPOINTS
     load = staticmethod(load)
 
     def __init__(
@@ -107,7 +107,7 @@ class CaptionLabeler(pretrained.CheckpointLabeler):
         prompt: str = PROMPT,
     ) -> None:
         """Write the texts; nothing is loaded yet."""
-        self.source = source or pretrained.default(CHECKPOINTS)
+        self.source = source or "blip"
         self.labels = pretrained.labels_for(self.source, labels)
         place = "{a}" if prompt.endswith("{a}") else "{}"
         before = prompt.removesuffix(place)

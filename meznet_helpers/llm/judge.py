@@ -239,13 +239,13 @@ class LocalJudge(Judge, Served):
 
     Examples
     --------
-    >>> LocalJudge().name
+    >>> LocalJudge("tiny").name
     'llm/judge@tiny'
     """
 
     framework = "torch"
 
-    def __init__(self, source: str = "tiny", k: int = K) -> None:
+    def __init__(self, source: str, k: int = K) -> None:
         """Keep the arguments; nothing is loaded yet."""
         self.source, self.k, self.name = source, k, f"llm/judge@{source}"
 

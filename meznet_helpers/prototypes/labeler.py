@@ -6,7 +6,7 @@ import numpy as np
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Labeler, NetworkLabeler, nets
+from meznet_helpers.labelers import Labeler, NetworkLabeler, nets, pretrained
 from meznet_helpers.prototypes.index import PrototypeIndex
 from meznet_helpers.prototypes.storage import load
 
@@ -16,19 +16,28 @@ TAG = "@tiny"
 def find(file: str | Path) -> Path:
     """Return the file of an index; ``"animals@tiny"`` is one of this repository's.
 
+    Raises
+    ------
+    MeznetError
+        If it is called like one of this repository's, without the tag.
+
     Examples
     --------
     >>> find("animals@tiny").name
     'animals.safetensors'
     """
-    name = str(file)
+    name, path = str(file), Path(file).expanduser()
+    own = profile.data() / "models" / "prototypes" / f"{name.removesuffix(TAG)}.safetensors"
     if name.endswith(TAG):
-        folder = profile.data() / "models" / "prototypes"
-        return folder / f"{name.removesuffix(TAG)}.safetensors"
-    return Path(file).expanduser()
+        return own
+    if own.is_file() and not path.exists():
+        raise MeznetError(
+            f'No index "{name}" is published; name prototypes/{name}{TAG}, or the file of an index.'
+        )
+    return path
 
 
-def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
+def network(index: PrototypeIndex, file: str | Path, *, download: bool = False) -> NetworkLabeler:
     """Return the network that made an index's embeddings.
 
     Parameters
@@ -36,6 +45,8 @@ def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
     index : PrototypeIndex
     file : str or Path
         Where it lies, for the sentence.
+    download : bool
+        Whether the network may be downloaded.
 
     Returns
     -------
@@ -44,8 +55,8 @@ def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
     Raises
     ------
     MeznetError
-        If the index does not name its network, or the network has other weights or settings than
-        it had then.
+        If the index does not name its network or the weights of it, the network is not on this
+        machine and may not be downloaded, or has other weights or settings than it had then.
 
     Examples
     --------
@@ -56,7 +67,13 @@ def network(index: PrototypeIndex, file: str | Path) -> NetworkLabeler:
         raise MeznetError(f"{file} does not say which network made its embeddings.")
     if index.backbone.partition("/")[0] not in nets.KINDS:
         raise MeznetError(f"{file} names {index.backbone} as its network, which has no features.")
+    if "@" not in index.backbone:
+        raise MeznetError(
+            f"{file} names {index.backbone} as its network and not which weights; build it anew "
+            f"with {index.backbone}@imagenet (published) or {index.backbone}@tiny."
+        )
     net = nets.net(index.backbone)
+    pretrained.allowed(file, net.name, net.here, download)
     if index.digest and net.digest() != index.digest:
         raise MeznetError(
             f"{file} was made with {index.backbone} of digest {index.digest[:12]}, and that "
@@ -76,6 +93,8 @@ class PrototypeLabeler(Labeler):
     ----------
     file : str or Path
         An index, or ``"animals@tiny"`` or ``"photographs@tiny"``, the repository's own.
+    download : bool
+        Whether the network that the index names may be downloaded.
 
     Attributes
     ----------
@@ -95,13 +114,13 @@ class PrototypeLabeler(Labeler):
     ('prototypes/animals@tiny', 90, 'timm/regnetx_002@tiny')
     """
 
-    def __init__(self, file: str | Path) -> None:
+    def __init__(self, file: str | Path, *, download: bool = False) -> None:
         """Read the index; the network is not loaded yet."""
         self.index = load(find(file))
         self.name = f"prototypes/{file}"
         if not len(self.index):
             raise MeznetError(f"{file} has no class yet; meznet index add adds one.")
-        self.net = network(self.index, file)
+        self.net = network(self.index, file, download=download)
         self.labels = self.index.labels
 
     def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:

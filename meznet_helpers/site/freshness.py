@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import platform
 import re
 from itertools import accumulate, chain
@@ -175,8 +174,8 @@ def assets(root: str | Path, memory: Path) -> str:
 def key(notebook: str | Path, root: str | Path, *, assets_hash: str) -> str:
     """Return the key of a chapter: a hash over everything its outputs depend on.
 
-    Covered are the notebook, the helper modules it reaches, the files of ``data/``, the lock,
-    the Python version and the profile.
+    Covered are the notebook, the helper modules it reaches, the files of ``data/``, the lock
+    and the Python version.
 
     Parameters
     ----------
@@ -199,6 +198,5 @@ def key(notebook: str | Path, root: str | Path, *, assets_hash: str) -> str:
         assets_hash,
         _sha(lock.read_bytes()) if lock.is_file() else "no lock",
         platform.python_version(),
-        os.environ.get("MEZNET_PROFILE", "tiny"),
     ]
     return _sha("\n".join(parts).encode())

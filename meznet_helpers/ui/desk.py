@@ -8,25 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
-from meznet_helpers.labelers import Labeler, registry
-from meznet_helpers.llm import CaptionLabeler
+from meznet_helpers.labelers import Labeler, pretrained, registry
+from meznet_helpers.llm import captioner
 from meznet_helpers.names import labeler
-from meznet_helpers.words import PHOTO, ZeroShotLabeler
+from meznet_helpers.words import PHOTO, ZeroShotLabeler, clip
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
-FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")  # for the full profile
+FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")
 WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
 ANIMALS = "Prototypes, 90 drawn animals"
 
 
 def nets() -> list[str]:
-    """Return what the page offers by name: the profile's backbones, CLIP, and a captioner.
+    """Return what the page offers by name: backbones, CLIP and captioners, this project's first.
 
-    All of them have the same labels, so that they can be combined.
+    Those of the hub are offered where they are on this machine.
 
     Returns
     -------
@@ -37,9 +36,15 @@ def nets() -> list[str]:
     >>> "keras/MobileNetV2@tiny" in nets()
     True
     """
-    published = profile.active() == "full"
-    names = [name for name in registry() if name.endswith("@imagenet") == published]
-    return [*names, ZeroShotLabeler().name, CaptionLabeler().name]
+    own = [name for name in registry() if not name.endswith("@imagenet")]
+    own += ["clip/zero-shot@tiny", "llm/captioner@tiny"]
+    hub = {"clip/zero-shot@openai": clip, "llm/captioner@blip": captioner}
+    there = [
+        name
+        for name, kind in hub.items()
+        if pretrained.here(kind.CHECKPOINTS[name.partition("@")[2]])
+    ]
+    return [*own, *(name for name in registry() if name not in own), *there]
 
 
 def choose(
@@ -74,8 +79,8 @@ def choose(
     Raises
     ------
     MeznetError
-        If a field is wrong. Only nets and checkpoints that the page offers can be chosen, in the
-        full profile also published nets of timm and torchvision by name.
+        If a field is wrong. Only nets and checkpoints that the page offers can be chosen, and
+        published nets of timm and torchvision by name that are on this machine.
 
     Examples
     --------
@@ -88,13 +93,13 @@ def choose(
         names = [word.strip() for word in words.split(",") if word.strip()]
         if not names:
             raise MeznetError("Type your labels, with commas between them: cat, dog.")
-        return ZeroShotLabeler(labels=names, templates=[template.strip() or PHOTO[0]])
+        return ZeroShotLabeler("tiny", names, templates=[template.strip() or PHOTO[0]])
     if kind in (TUNED, ANIMALS):
         return labeler("clip/tuned@tiny" if kind == TUNED else "prototypes/animals@tiny")
     if kind in checkpoints:
         return opened(checkpoints[kind])
     for name in members if kind == MANY else [kind]:
-        if name not in nets() and not (FOREIGN.match(name) and profile.active() == "full"):
+        if name not in nets() and not (FOREIGN.match(name) and labeler(name).here()):
             raise MeznetError(f'"{name}" is not on the list of this page.')
     if kind == MANY:
         return EnsembleLabeler([labeler(name) for name in members], method)
@@ -111,7 +116,8 @@ def opened(path: Path) -> Labeler:
 
     Examples
     --------
-    >>> opened(profile.data() / "models" / "clip-tuned").labels.ids
+    >>> from meznet_helpers.words import tuned
+    >>> opened(tuned.find("tiny")).labels.ids
     ('animal', 'not-animal')
     """
     return labeler(f"prototypes/{path}" if path.is_file() else f"clip/tuned@{path}")

@@ -227,6 +227,7 @@ def digest(clip: Any) -> str:
 class ClipLabeler(pretrained.CheckpointLabeler):
     """What zero-shot and tuned labelers share: a checkpoint of CLIP looks at the image."""
 
+    bundled = CHECKPOINTS
     load = staticmethod(load)
 
     def _pooled(self, batch: Any) -> Any:
@@ -244,8 +245,7 @@ class ZeroShotLabeler(ClipLabeler):
     Parameters
     ----------
     source : str, optional
-        ``"tiny"``, ``"openai"``, a name of the hub or a folder; by default the profile chooses
-        between the first two.
+        ``"tiny"``, ``"openai"``, a name of the hub or a folder; by default ``"openai"``.
     labels : LabelSpace or sequence of str, optional
         Two names or more; by default Tiny-ImageNet's 200 for ``"tiny"``, and ImageNet's 1,000.
     templates : sequence of str
@@ -272,7 +272,7 @@ class ZeroShotLabeler(ClipLabeler):
         templates: Sequence[str] = PHOTO,
     ) -> None:
         """Write the prompts; nothing is loaded yet."""
-        self.source = source or pretrained.default(CHECKPOINTS)
+        self.source = source or "openai"
         self.labels = pretrained.labels_for(self.source, labels)
         self.templates = list(templates)
         self.prompts = prompts(self.labels.names, templates)
@@ -298,11 +298,14 @@ class TunedLabeler(ClipLabeler):
         As `meznet_helpers.words.tuned.write` leaves it; of this repository ``"tiny"``, which
         tells drawn animals from other things, and ``"tiny-photographs"``, which knows the 200
         classes of Tiny-ImageNet.
+    download : bool
+        Whether the CLIP that the folder names may be downloaded.
 
     Raises
     ------
     MeznetError
-        If the folder holds no tuned CLIP.
+        If the folder holds no tuned CLIP, or names a CLIP that is not on this machine and may not
+        be downloaded.
 
     Examples
     --------
@@ -310,17 +313,19 @@ class TunedLabeler(ClipLabeler):
     ('animal', 'not-animal')
     """
 
-    def __init__(self, folder: str | Path = "tiny") -> None:
+    def __init__(self, folder: str | Path, *, download: bool = False) -> None:
         """Read what the folder says of itself; no weights are loaded yet."""
         self.folder = tuned.find(folder)
         self.metadata = tuned.read(self.folder)
         self.labels = LabelSpace(**self.metadata["labels"])
         self.source = str(self.folder) if tuned.whole(self.folder) else self.metadata["base"]
+        pretrained.allowed(self.folder, self.source, self.here, download)
+        self.download = download
         self.name = f"clip/tuned@{folder if folder in tuned.BUNDLED else self.folder.name}"
 
     def recipe(self) -> dict[str, Any]:
-        """Return the argument; see `Labeler.recipe`."""
-        return {"folder": str(self.folder)}
+        """Return the arguments; see `Labeler.recipe`."""
+        return {"folder": str(self.folder), "download": self.download}
 
     def _build(self) -> Any:
         """Load the tower and the classifier."""

@@ -74,6 +74,11 @@ def read(folder: Path) -> dict[str, Any]:
         or not metadata.keys() >= KEYS
     ):
         raise MeznetError(f'{folder / ABOUT} does not describe a tuned CLIP of kind "{KIND}".')
+    if not isinstance(metadata["base"], str) or metadata["base"] in ("", "clip/zero-shot"):
+        raise MeznetError(
+            f"{folder / ABOUT} does not say which CLIP was tuned; tune anew, with --source tiny or "
+            "--source openai."
+        )
     return metadata
 
 

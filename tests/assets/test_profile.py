@@ -8,23 +8,6 @@ from meznet_helpers.errors import MeznetError
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "tiny"), ("", "tiny"), ("tiny", "tiny"), ("full", "full"), (" Full ", "full")],
-)
-def test_active(monkeypatch, value, expected):
-    monkeypatch.delenv("MEZNET_PROFILE", raising=False)
-    if value is not None:
-        monkeypatch.setenv("MEZNET_PROFILE", value)
-    assert profile.active() == expected
-
-
-def test_active_names_the_variable_and_the_choices(monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "huge")
-    with pytest.raises(MeznetError, match=r'MEZNET_PROFILE is "huge".*"tiny" or "full"'):
-        profile.active()
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
     [("1", True), ("true", True), ("YES", True), ("on", True)]
     + [(no, False) for no in ("", "0", "false", "No", "off")],
 )

@@ -132,10 +132,17 @@ def test_results_of_fewer_images(done, monkeypatch):
         benchmark.run(["ViT"], done[0], **TINY)
 
 
-def test_results_of_another_profile(done, monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    with pytest.raises(MeznetError, match="with weights keras/MobileNetV3Small@tiny and not keras"):
-        benchmark.run(["ViT"], done[0], **TINY)
+@pytest.mark.parametrize("tag", ["", "@imagenet"])
+def test_results_of_other_weights(tag, done, tmp_path):
+    """A name without a tag, as none is written now, is not taken for one with it."""
+    for path in done[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    table = tmp_path / "benchmark.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("MobileNetV3Small@tiny", f"MobileNetV3Small{tag}"))
+    said = f"with weights keras/MobileNetV3Small{tag} and not keras/MobileNetV3Small@tiny; name an"
+    with pytest.raises(MeznetError, match=said):
+        benchmark.run(["ViT"], tmp_path, **TINY)
 
 
 def test_confusions(done):

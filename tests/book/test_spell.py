@@ -1,16 +1,13 @@
 """Tests of meznet_helpers.book.spell."""
 
-import io
 import json
-import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from scipy.stats import binomtest
 
-from meznet_helpers.assets import profile, store
+from meznet_helpers.assets import profile
 from meznet_helpers.book import spell
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
@@ -109,7 +106,7 @@ def test_reference():
 # ---- pictures
 
 
-def test_pictures_of_the_tiny_profile():
+def test_pictures():
     pictures = spell.pictures()
     files = [path.name for path in profile.package_photographs().values()]
     assert list(pictures.names) == files and not pictures.errors
@@ -126,28 +123,6 @@ def test_small_images_are_means():
     # A triangle of twice the width: half of each mean comes from the pixel's own block.
     assert np.corrcoef(found[0].ravel(), coarse.ravel())[0, 1] > 0.9
     assert found[0].mean() == pytest.approx(fine.mean(), abs=0.5)
-
-
-def test_pictures_of_the_full_profile(tmp_path, monkeypatch):
-    path = tmp_path / "tiny-imagenet-200.zip"
-    names = spell.exhibit_images()["image"].tolist()
-    with zipfile.ZipFile(path, "w") as archive:
-        for shade, name in enumerate(reversed(names)):
-            file = io.BytesIO()
-            Image.new("RGB", (64, 64), (shade * 10,) * 3).save(file, "PNG")
-            archive.writestr(f"tiny-imagenet-200/val/images/{name}", file.getvalue())
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    monkeypatch.setattr(store, "resolve", {"tiny-imagenet-200": path}.__getitem__)
-    pictures = spell.pictures()
-    assert list(pictures.names) == names
-    assert [picture[0, 0, 0] for picture in pictures] == [190 - 10 * i for i in range(20)]
-
-
-def test_pictures_of_the_full_profile_offline(monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    monkeypatch.setenv("MEZNET_OFFLINE", "1")
-    with pytest.raises(MeznetError, match=r"tiny-imagenet-200.*MEZNET_OFFLINE"):
-        spell.pictures()
 
 
 # ---- ranks and their summary

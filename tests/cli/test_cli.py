@@ -37,7 +37,9 @@ class Brightness(Labeler):
 def asked(monkeypatch):
     """Put Brightness in the place of every labeler, and note the names asked for."""
     names = []
-    monkeypatch.setattr(all_names, "labeler", lambda name: names.append(name) or Brightness())
+    monkeypatch.setattr(
+        all_names, "labeler", lambda name, download=False: names.append(name) or Brightness()
+    )
     return names
 
 
@@ -70,7 +72,7 @@ def test_label(asked, folder, capsys):
         ["white.png", "1", "bright", "bright", "0.9000"],
         ["white.png", "2", "a-b", "a, b", "0.1000"],
     ]
-    assert asked == ["keras/MobileNetV2"]
+    assert asked == ["keras/MobileNetV2@tiny"]
 
 
 def test_label_with_another_model(asked, folder, capsys):
@@ -119,11 +121,6 @@ def test_label_with_an_unknown_model(folder, capsys):
     one_line(capsys, 'called "keras/Nothing@x"', "label", folder, "--model", "keras/Nothing@x")
 
 
-def test_label_with_a_wrong_profile(folder, capsys, monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "huge")
-    one_line(capsys, 'MEZNET_PROFILE is "huge"', "label", folder)
-
-
 # ---- several models, ensembles, JSON
 
 
@@ -132,7 +129,7 @@ def several(monkeypatch):
     """Put a Brightness of that name in the place of every labeler; "other" sees it inverted."""
     made = []
 
-    def make(name):
+    def make(name, **_):
         net = Brightness()
         net.name, net.released = name, 0
         if name == "other":
@@ -288,7 +285,7 @@ def test_evaluate_as_json(several, tree, capsys):
 
 
 def test_evaluate_two_label_spaces(monkeypatch, tmp_path, capsys):
-    def make(name):
+    def make(name, **_):
         net = Brightness()
         net.name = name
         net.labels = from_names(
@@ -317,7 +314,7 @@ def test_evaluate_tiny_imagenet(monkeypatch, tmp_path, capsys):
         def _probabilities(self, images):
             return np.eye(200, dtype=np.float32)[[image[0, 0, 0] for image in images]]
 
-    monkeypatch.setattr(all_names, "labeler", lambda name: Red())
+    monkeypatch.setattr(all_names, "labeler", lambda name, **_: Red())
     images = tmp_path / "val" / "images"
     images.mkdir(parents=True)
     lines = ""
@@ -495,5 +492,5 @@ def test_evaluate_tables(agree, monkeypatch, tmp_path, capsys):
 
 def test_evaluate_tables_of_a_folder_or_a_model_that_it_does_not_take(tmp_path, capsys):
     one_line(capsys, "has no val/val_annotations.txt", "evaluate", "--tables", "--data", tmp_path)
-    argv = ("evaluate", "--tables", "--data", tmp_path, "--model", "keras/MobileNet")
+    argv = ("evaluate", "--tables", "--data", tmp_path, "--model", "keras/MobileNet@tiny")
     one_line(capsys, "it takes --data alone", *argv)

@@ -24,6 +24,7 @@ from meznet_helpers.labels import from_names
 pytestmark = pytest.mark.nets
 
 COMMAND = [sys.executable, "-m", "meznet_helpers.cli", "clip"]
+TINY = ("--source", "tiny")
 CAT = str(profile.package_photographs()["cat"])
 
 
@@ -56,7 +57,16 @@ def tree(tmp_path_factory) -> Path:
 
 def test_label(tmp_path):
     """The labels are those that were typed; the file holds what the terminal would show."""
-    options = ["--labels", "cat, school bus,owl", "--template", "a photo of {a}", "--top", "3"]
+    options = [
+        "--model",
+        "tiny",
+        "--labels",
+        "cat, school bus,owl",
+        "--template",
+        "a photo of {a}",
+        "--top",
+        "3",
+    ]
     done = run("label", CAT, *options)
     assert done.returncode == 0 and not done.stderr, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -71,7 +81,7 @@ def test_label(tmp_path):
 
 
 def test_label_tuned_is_the_labeler():
-    done = run("label", CAT, "--model", "tuned", "--json")
+    done = run("label", CAT, "--model", "tuned@tiny", "--json")
     rows = json.loads(done.stdout)
     assert [row["label"] for row in rows] in (["animal", "not animal"], ["not animal", "animal"])
     folder = profile.data() / "models" / "clip-tuned"
@@ -87,7 +97,8 @@ def test_label_tuned_is_the_labeler():
         (["--labels", "cat,Cat"], '"cat" and "Cat" are the same label'),
         (["--labels", "cat,dog", "--template", "a photo"], 'template "a photo" has no {} or {a}'),
         (["--model", "nowhere"], '"nowhere" is no CLIP checkpoint'),
-        (["--model", "tuned", "--labels", "cat,dog"], "--labels is for zero-shot; tuned knows"),
+        (["--model", "tuned@tiny", "--labels", "cat,dog"], "--labels is for zero-shot; tuned@tiny"),
+        (["--model", "tuned"], '"clip/tuned@tiny" and "clip/tuned@FOLDER"'),
         (["--out", "/nowhere/x.csv"], "--out: /nowhere is no folder"),
         (["--top", "0"], "'--top': Input should be greater than or equal to 1"),
     ],
@@ -100,7 +111,7 @@ def test_label_refuses(options, part):
 def test_finetune(tree, tmp_path):
     """A probe of two labels; its folder labels, and says what it was measured to be."""
     out = tmp_path / "new" / "clip"
-    done = run("finetune", "--data", tree, "--out", out, "--epochs", 2, "--rate", 0.02)
+    done = run("finetune", *TINY, "--data", tree, "--out", out, "--epochs", 2, "--rate", 0.02)
     assert done.returncode == 0 and not done.stderr, done.stderr
     found = json.loads(done.stdout)
     assert found["folder"] == str(out) and set(found["metrics"]) == {"valid", "test"}
@@ -114,7 +125,9 @@ def test_finetune(tree, tmp_path):
     right = sum(row["label_id"] == name for row, name in zip(rows, names, strict=True))
     assert right / len(rows) == found["metrics"]["test"]["accuracy"]
     # What is there is not written over, and is still whole.
-    refused(run("finetune", "--data", tree, "--out", out), "clip is there already; name a new")
+    refused(
+        run("finetune", *TINY, "--data", tree, "--out", out), "clip is there already; name a new"
+    )
     assert json.loads((out / "meznet.json").read_text(encoding="utf-8")) == about
 
 
@@ -122,16 +135,16 @@ def test_finetune_goes_on(tree, tmp_path):
     """Killed after an epoch, it goes on, and ends with the weights of one that was not."""
     options = ["--data", tree, "--epochs", 4, "--method", "lora"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert run("finetune", *options, "--out", whole).returncode == 0
+    assert run("finetune", *TINY, *options, "--out", whole).returncode == 0
     kept = tmp_path / "broken.training"
-    command = [*COMMAND, "finetune", *map(str, options), "--out", str(broken)]
+    command = [*COMMAND, "finetune", *TINY, *map(str, options), "--out", str(broken)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 300
         while not kept.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert kept.exists() and not broken.exists()
-    done = run("finetune", *options, "--out", broken)
+    done = run("finetune", *TINY, *options, "--out", broken)
     assert done.returncode == 0 and "going on from" in done.stderr
     assert not kept.exists()
     for name in ("head.safetensors", "model.safetensors"):
@@ -142,7 +155,7 @@ def test_finetune_keeps_on_after_bad_files(tree, tmp_path):
     copy = shutil.copytree(tree, tmp_path / "tree")
     (copy / "train" / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     out = tmp_path / "out"
-    done = run("finetune", "--data", copy, "--out", out, "--epochs", 1)
+    done = run("finetune", *TINY, "--data", copy, "--out", out, "--epochs", 1)
     assert done.returncode == 1 and (out / "meznet.json").exists()
     assert done.stderr.count("\n") == 1 and "broken.png" in done.stderr
 
@@ -174,7 +187,9 @@ def test_finetune_refuses_data(tree, tmp_path):
         with pytest.raises(MeznetError) as caught:
             read_parts(str(folder), 0)
         assert part in str(caught.value), caught.value
-    refused(run("finetune", "--data", one, "--out", tmp_path / "out"), "it needs two or more")
+    refused(
+        run("finetune", *TINY, "--data", one, "--out", tmp_path / "out"), "it needs two or more"
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -193,7 +208,7 @@ def test_finetune_refuses_data(tree, tmp_path):
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_finetune_refuses(tree, tmp_path, options, part):
-    refused(run("finetune", "--data", tree, "--out", tmp_path / "out", *options), part)
+    refused(run("finetune", *TINY, "--data", tree, "--out", tmp_path / "out", *options), part)
     assert not list(tmp_path.iterdir())
 
 
@@ -221,7 +236,7 @@ def test_class_weights():
 
 
 def test_export(tmp_path):
-    done = run("export", "--labels", "cat,dog", "--out", tmp_path / "net.onnx")
+    done = run("export", "--model", "tiny", "--labels", "cat,dog", "--out", tmp_path / "net.onnx")
     found = json.loads(done.stdout)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert np.isfinite(found["ratio"]) and found["relative"] <= 1e-4

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from huggingface_hub import constants
 
 from meznet_helpers import cli
 from meznet_helpers.assets import profile, store
@@ -84,7 +85,8 @@ def test_the_help_says_true_defaults(capsys):
     (batch,) = {recipe.batch for recipe in tuning.RECIPES.values()}
     assert f"How long. [default: ({epochs})]" in text
     assert f"Images at a time. [default: ({batch})]" in text
-    assert f"[default: ({options.MODEL})]" in run(capsys, "label", "--help")[1]
+    text = " ".join(run(capsys, "label", "--help")[1].split())
+    assert f"[default: ({options.MODEL})]" in text
 
 
 def test_help_loads_nothing_large(fresh_python):
@@ -227,11 +229,15 @@ def test_models_in_a_terminal(capsys, monkeypatch):
 
 def test_models_that_are_not_here(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels.h5").touch()
     (tmp_path / "models" / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
-    (tmp_path / "hub" / "models--openai--clip-vit-base-patch32").mkdir(parents=True)
+    hub = tmp_path / "hub"
+    (hub / "models--Salesforce--blip-image-captioning-base" / "refs").mkdir(parents=True)  # no more
+    place = hub / "models--openai--clip-vit-base-patch32" / "snapshots" / "0" / "model.safetensors"
+    place.parent.mkdir(parents=True)
+    place.touch()
     real = store.location
     lost = "models/captioner/model.safetensors"
     monkeypatch.setattr(

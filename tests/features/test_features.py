@@ -181,6 +181,14 @@ def test_another_network_has_features_of_its_own(encoded, monkeypatch):
     assert encoded == [3] * 6
 
 
+def test_a_name_without_a_tag_has_features_of_its_own(monkeypatch):
+    """What is kept bears no name: a digest tells published weights from this project's."""
+    monkeypatch.setattr(KerasLabeler, "weights_file", lambda self: None)
+    monkeypatch.setattr(KerasLabeler, "_weights_digest", lambda self: np.zeros(32, np.uint8))
+    digests = {labeler(NET.removesuffix("@tiny") + tag).digest() for tag in ("", "@imagenet")}
+    assert len(digests) == 1 and labeler(NET).digest() not in digests
+
+
 def test_other_weights_have_features_of_their_own(encoded, tmp_path, monkeypatch):
     """A file that changed, and published weights, which are digested as they are loaded."""
     images, file = pictures(3), tmp_path / "weights"

@@ -1,15 +1,20 @@
 """Tests of fine-tuning CLIP: what learns, the way back, the folder, ONNX. On torch, elsewhere."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from meznet_helpers import cli
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.finetune import Recipe
+from meznet_helpers.names import labeler
+from meznet_helpers.ui import desk
 from meznet_helpers.words import TunedLabeler, tuned
 
 pytestmark = pytest.mark.nets
@@ -49,7 +54,7 @@ start = checkpoint.load("tiny").model
 kept = {name: each.clone() for name, each in start.state_dict().items()}
 moved = {}
 for method in clip.METHODS:
-    found = clip.tune(train, valid, method, SHORT)
+    found = clip.tune(train, valid, method, SHORT, source="tiny")
     after = found.net.state_dict()
     moved[method] = {name for name, each in found.before.items()
                      if not torch.equal(after[name], each)}
@@ -78,7 +83,7 @@ def test_starts_from_zero_shot_and_goes_back_there(torch_python):
         PRELUDE
         + """
 wanted = ZeroShotLabeler("tiny", zoo.labels).predict(valid.images).probs[0]
-found = clip.tune(train, valid, "full", SHORT)
+found = clip.tune(train, valid, "full", SHORT, source="tiny")
 end = found.probs(valid.images)
 assert np.abs(end - wanted).max() > 0.05
 np.testing.assert_allclose(clip.interpolated(found, 0).probs(valid.images), wanted, atol=1e-5)
@@ -100,7 +105,7 @@ recipe = Recipe(size=64)
 np.testing.assert_allclose(predict(net, others.images, recipe), wanted, atol=1e-5)
 net = clip.zero_shot_left(found, others.labels)
 assert np.abs(predict(net, others.images, recipe) - wanted).max() > 1e-3
-probe = clip.zero_shot_left(clip.tune(train, valid, "probe", SHORT), others.labels)
+probe = clip.zero_shot_left(clip.tune(train, valid, "probe", SHORT, source="tiny"), others.labels)
 np.testing.assert_allclose(predict(probe, others.images, recipe), wanted, atol=1e-5)
 """
     )
@@ -113,7 +118,7 @@ def test_a_probe_finds_what_scikit_learn_finds(torch_python):
         + """
 from sklearn.linear_model import LogisticRegression
 recipe = Recipe(epochs=40, batch=48, rate=0.03, decay=0.0, smoothing=0.0, crop=1.0, flip=False)
-found = clip.tune(train, valid, "probe", recipe)
+found = clip.tune(train, valid, "probe", recipe, source="tiny")
 net = ZeroShotLabeler("tiny", zoo.labels)
 x, judged = (net.features(list(part.images)) for part in (train, valid))
 reference = LogisticRegression(C=1e4, max_iter=10_000).fit(x, train.truth)
@@ -133,7 +138,7 @@ def test_an_interrupted_training_loses_one_epoch_at_most(method, torch_python, t
 from unittest import mock
 from meznet_helpers.finetune import loop
 path, recipe = Path({str(tmp_path / "kept")!r}), dataclasses.replace(SHORT, epochs=3)
-whole = clip.tune(train, valid, {method!r}, recipe, seed=3)
+whole = clip.tune(train, valid, {method!r}, recipe, source="tiny", seed=3)
 epochs = []
 def stop(self, watch, real=loop._Run.epoch):
     if len(self.log) == 2:
@@ -142,15 +147,15 @@ def stop(self, watch, real=loop._Run.epoch):
     return real(self, watch)
 with mock.patch.object(loop._Run, "epoch", stop):
     try:
-        clip.tune(train, valid, {method!r}, recipe, seed=3, checkpoint=path)
+        clip.tune(train, valid, {method!r}, recipe, source="tiny", seed=3, checkpoint=path)
     except KeyboardInterrupt:
         pass
 assert epochs == [0, 1] and path.exists()
-again = clip.tune(train, valid, {method!r}, recipe, seed=3, checkpoint=path)
+again = clip.tune(train, valid, {method!r}, recipe, source="tiny", seed=3, checkpoint=path)
 for name, each in whole.net.state_dict().items():
     assert torch.equal(each, again.net.state_dict()[name]), name
 if {method!r} == "full":  # its weights are called as a probe's are
-    said = refused(clip.tune, train, valid, "probe", recipe, seed=3, checkpoint=path)
+    said = refused(clip.tune, train, valid, "probe", recipe, source="tiny", seed=3, checkpoint=path)
     assert "is of a training with other weights that learn; delete it" in said, said
 """
     )
@@ -164,9 +169,9 @@ def test_the_folder(torch_python, tmp_path):
 from transformers import CLIPModel
 base = Path({str(tmp_path)!r})
 wide = [np.kron(image, np.ones((2, 3, 1), np.uint8)) for image in valid.images]  # not square
-seen = clip.cropped(dataclasses.replace(valid, images=read_many(wide)))
+seen = clip.cropped(dataclasses.replace(valid, images=read_many(wide)), "tiny")
 for method in ("probe", "lora"):
-    found = clip.tune(train, valid, method, SHORT)
+    found = clip.tune(train, valid, method, SHORT, source="tiny")
     folder = report.save(found, base / method, train, {{"valid": valid, "test": seen}})
     labeled = TunedLabeler(folder).predict(wide).probs[0]
     np.testing.assert_allclose(labeled, found.probs(seen.images), atol=1e-5)
@@ -237,6 +242,51 @@ if not tuned.whole(Path({str(probe)!r})):
     (probe / "meznet.json").write_text('{"kind": "other"}', encoding="utf-8")
     with pytest.raises(MeznetError, match="does not describe a tuned CLIP of kind"):
         TunedLabeler(probe)
+
+
+def based_on(folder: Path, base: object) -> Path:
+    """Let the folder name another CLIP."""
+    about = json.loads((folder / "meznet.json").read_text(encoding="utf-8"))
+    (folder / "meznet.json").write_text(json.dumps(about | {"base": base}), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("base", ["", "clip/zero-shot", None])
+def test_a_folder_that_does_not_say_which_clip_is_refused(base, probe):
+    for download in (False, True):
+        with pytest.raises(MeznetError, match=r"which CLIP was tuned; tune anew, with --source"):
+            TunedLabeler(based_on(probe, base), download=download)
+
+
+@pytest.mark.parametrize("base", ["openai", "nobody/clip"])
+def test_a_folder_starts_no_download(base, probe, tmp_path, monkeypatch, capsys):
+    """Unless it is allowed; what a folder brings along, or the hub's cache has, is no download."""
+    from huggingface_hub import constants
+
+    hub = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
+    based_on(probe, base)
+    said = f"{probe} wants {base}, which is not on this machine; --download (in Python"
+    for call in (TunedLabeler, lambda folder: labeler(f"clip/tuned@{folder}"), desk.opened):
+        with pytest.raises(MeznetError, match=re.escape(said)):
+            call(probe)
+    picture = str(profile.package_photographs()["cat"])
+    for command in (["clip", "label", picture, "--model", str(probe)],
+                    ["clip", "export", "--model", str(probe), "--out", str(tmp_path / "x.onnx")],
+                    ["label", picture, "--model", f"clip/tuned@{probe}"]):  # fmt: skip
+        assert cli.main(command) == 2
+        out, err = capsys.readouterr()
+        assert not out and said in err and err.count("\n") == 1
+    allowed = labeler(f"clip/tuned@{probe}", download=True)
+    assert allowed.source == base and TunedLabeler.from_recipe(allowed.recipe()).source == base
+    with monkeypatch.context() as patch:
+        patch.setenv("MEZNET_OFFLINE", "1")
+        assert TunedLabeler(probe).source == base  # loading says why nothing comes
+    repository = {"openai": "openai/clip-vit-base-patch32"}.get(base, base).replace("/", "--")
+    file = hub / f"models--{repository}" / "snapshots" / "0" / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert TunedLabeler(probe).here()
 
 
 def test_unwritable(tmp_path):

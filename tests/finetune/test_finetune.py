@@ -490,7 +490,8 @@ pixels = np.random.randint(0, 256, (2, 64, 64, 3)).astype(np.float32)
 x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
 out = {{}}
 for name in ("NASNetMobile", "MobileNetV3Small", "MobileNetV2", "EfficientNetV2B0"):
-    net = nets.build(f"keras/{{name}}", 7, 64)
+    tag = "random" if name == "NASNetMobile" else "tiny"
+    net = nets.build(f"keras/{{name}}@{{tag}}", 7, 64)
     rng = np.random.default_rng(0)
     for weight in net.model.weights:
         if name == "NASNetMobile" and weight.name in ("beta", "moving_mean"):
@@ -590,32 +591,33 @@ print(json.dumps([float(each) for each in out]))
 def test_timm_nets(on_fresh_torch):
     found = on_fresh_torch("""
 import timm
-vit = nets.build("timm/vit_tiny_patch16_224", 5, 32)
+vit = nets.build("timm/vit_tiny_patch16_224@random", 5, 32)
 x = torch.rand(2, 3, 32, 32) * 255
 scaled = nets.scaled(torch.nn.Identity(), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
 by_hand = (x / 255 - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor(
     [0.5, 0.6, 0.7]).view(3, 1, 1)
-deit = nets.build("timm/deit_tiny_distilled_patch16_224", 5, 32)
+deit = nets.build("timm/deit_tiny_distilled_patch16_224@random", 5, 32)
 print(json.dumps([
     list(vit(x).shape), list(deit(x).shape), (scaled(x) - by_hand).abs().max().item(),
     [vit.scale.mean, deit.scale.std],
     [name for name in vit.state_dict() if not name.startswith("net.")],
-    [nets.weights_for(f"timm/{name}_patch16_224") for name in ("vit_tiny", "deit_tiny")],
+    refused(nets.build, "timm/regnetx_002@tiny", 5, 32),
     refused(nets.build, "timm/vit_huge_patch99", 5, 32),
-    refused(nets.build, "keras/MobileNetV2", 5, 32),
+    refused(nets.build, "keras/MobileNetV2@tiny", 5, 32),
 ]))
 """)
     assert found[0] == found[1] == [2, 5] and found[2] < 1e-5
     assert found[3][0] == pytest.approx([127.5] * 3)  # its own preprocessing, not ImageNet's
     assert found[3][1] == pytest.approx([255 * 0.229, 255 * 0.224, 255 * 0.225])
-    assert found[4] == [] and found[5] == ["random", "random"]
+    assert found[4] == []
+    assert found[5] == "timm/regnetx_002 starts from @imagenet or @random, not from @tiny."
     assert found[6].startswith('timm has no net "vit_huge_patch99"')
     assert found[7].startswith("keras/MobileNetV2 is fine-tuned on Keras' torch backend")
 
 
 def test_a_second_build_calls_its_weights_the_same(torch_python):
     code = """
-nets_ = [nets.build("keras/InceptionV3", 5, 75) for _ in range(2)]
+nets_ = [nets.build("keras/InceptionV3@random", 5, 75) for _ in range(2)]
 print(json.dumps([list(net.state_dict()) for net in nets_]))
 """
     found = json.loads(torch_python(PRELUDE + code))
@@ -624,7 +626,7 @@ print(json.dumps([list(net.state_dict()) for net in nets_]))
 
 @pytest.mark.real
 def test_published_weights(real, fresh_python):
-    """The full profile, offline: the trunk that lies in Keras' cache, and one that does not."""
+    """Offline: the trunk that lies in Keras' cache, and one that does not."""
     code = """
 import keras
 net = nets.build("keras/MobileNetV2", 3, 224)
@@ -643,7 +645,7 @@ print(json.dumps([
 ]))
 """
     env = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(real / "keras"), "OMP_NUM_THREADS": "1"}
-    env |= {"MEZNET_PROFILE": "full", "MEZNET_OFFLINE": "1"}
+    env |= {"MEZNET_OFFLINE": "1"}
     found = json.loads(fresh_python(PRELUDE + code, **env))
     assert found[0] < 1e-3 < found[1]
     assert "MEZNET_OFFLINE is set" in found[2] and "MEZNET_OFFLINE is on" in found[3]
@@ -651,16 +653,8 @@ print(json.dumps([
 
 def test_a_size_that_a_net_can_not_take(torch_python):
     code = """
-print(json.dumps([refused(nets.build, "keras/InceptionV3", 5, 64)]))
+print(json.dumps([refused(nets.build, "keras/InceptionV3@random", 5, 64)]))
 """
     found = json.loads(torch_python(PRELUDE + code))
-    assert found[0].startswith("keras/InceptionV3 can't be built for images of 64 pixels: ")
+    assert found[0].startswith("keras/InceptionV3@random can't be built for images of 64 pixels: ")
     assert "75" in found[0] and "\n" not in found[0]
-
-
-@pytest.mark.parametrize("name", ["keras/MobileNetV2", "timm/vit_tiny_patch16_224"])
-def test_the_full_profile_starts_from_published_weights(name, monkeypatch):
-    from meznet_helpers.finetune.nets import weights_for
-
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    assert weights_for(name) == f"{name}@imagenet"

@@ -234,13 +234,11 @@ def test_tiny_nets_come_from_their_files(folder):
     assert f"mode `{one.mode}`" in card and f"{facts['hits1'] / facts['n']:.1%}" in card
 
 
-@pytest.mark.parametrize(("chosen", "tag"), [("tiny", "tiny"), ("full", "imagenet")])
-def test_the_profile_chooses_the_weights(chosen, tag, monkeypatch):
-    both = {f"keras/MobileNet@{each}": net(tag=each) for each in ("tiny", "imagenet")}
-    monkeypatch.setattr(backbones, "registry", lambda: both)
-    monkeypatch.setenv("MEZNET_PROFILE", chosen)
-    assert backbone("keras/MobileNet").tag == tag
+def test_without_a_tag_weights_are_published():
+    assert backbone("keras/MobileNet").name == "keras/MobileNet@imagenet"
     assert backbone("keras/MobileNet@tiny").tag == "tiny"
+    assert backbones.tagged("timm/x") == "timm/x@imagenet"
+    assert backbones.tagged("timm/regnetx_002@photos") == "timm/regnetx_002@photos"
 
 
 def test_near_names_are_named():

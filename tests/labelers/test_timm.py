@@ -212,8 +212,9 @@ def test_errors_come_from_the_worker_too(images):
 
 
 HUB = """
-import shutil
+import os, shutil
 from pathlib import Path
+from unittest import mock
 import numpy as np, timm
 from meznet_helpers.labelers.timm import TimmLabeler
 from meznet_helpers.labels import tiny_imagenet
@@ -229,6 +230,10 @@ net = TimmLabeler(NET, labels=tiny_imagenet(), pad_type="same",
 images = list(np.load(made.with_name("images.npz")).values())
 expected = np.load(made.with_name("probs.npy"))
 np.testing.assert_allclose(net.predict(images).probs[0], expected, atol=1e-5)
+os.environ["MEZNET_OFFLINE"] = "0"
+with mock.patch("httpx.Client.send", side_effect=AssertionError("the network was asked")):
+    assert net.here() and not TimmLabeler("resnet18").here()
+    assert not TimmLabeler("tf_mixnet_s").here()
 """
 
 
@@ -342,7 +347,7 @@ def test_the_registry_knows_framework_and_tag(registered):
     assert [name for name in registered if not name.endswith("@imagenet")] == [
         *("keras/A@tiny", "timm/b_1@tiny", "timm/b_1@photos")
     ]
-    net = labeler("timm/b_1")
+    net = labeler("timm/b_1@tiny")
     assert isinstance(net, TrainedLabeler) and net.name == "timm/b_1@tiny"
     assert net.labels == tiny_imagenet() and net.framework == "torch"
     assert (net.backbone.options, net.backbone.detail) == ({"c": [8, 4]}, 64)
@@ -377,15 +382,14 @@ def test_labeler():
     assert net.name == "timm/resnet18.a1_in1k@imagenet" and net.labels == imagenet()
 
 
-def test_the_profile_chooses_the_weights(monkeypatch):
+def test_without_a_tag_weights_are_published():
+    assert labeler("timm/resnet18").name == "timm/resnet18@imagenet"
     with pytest.raises(MeznetError) as error:
-        labeler("timm/resnet18")
+        labeler("timm/resnet18@tiny")
     assert str(error.value) == (
         'No backbone is called "timm/resnet18@tiny"; timm\'s nets have names like '
         '"timm/resnet18@imagenet".'
     )
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    assert labeler("timm/resnet18").name == "timm/resnet18@imagenet"
 
 
 @pytest.mark.parametrize("name", ["timm/", "timm/@imagenet", "timm/resnet18@in21k"])

@@ -117,8 +117,16 @@ def test_numbers_are_torchvisions_own(net, made, images, tmp_path, monkeypatch):
     one.release()
 
 
+def test_weights_that_are_not_here(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    one = labeler("torchvision/mobilenet_v2@imagenet")
+    assert not one.here()
+    one.release()
+
+
 def test_weights_by_name(made, images):
     one = labeler("torchvision/mobilenet_v2.IMAGENET1K_V2@imagenet")
+    assert one.here()
     expected = np.load(made / "mobilenet_v2.npz")["probs"]
     np.testing.assert_allclose(one.predict(images).probs[0], expected, atol=1e-5)
     one.release()
@@ -217,18 +225,17 @@ for name in ("googlenet", "squeezenet1_1", "mobilenet_v3_small"):
 # ---- names, without torchvision
 
 
-def test_labeler(monkeypatch):
+def test_labeler():
     net = labeler(" torchvision/resnet18.IMAGENET1K_V1@imagenet ")
     assert isinstance(net, TorchvisionLabeler) and net.net == "resnet18.IMAGENET1K_V1"
     assert net.labels == imagenet()
     assert vars(TorchvisionLabeler.from_recipe(json.loads(json.dumps(net.recipe())))) == vars(net)
     with pytest.raises(MeznetError) as error:
-        labeler("torchvision/resnet18")
+        labeler("torchvision/resnet18@tiny")
     assert str(error.value) == (
         'No backbone is called "torchvision/resnet18@tiny"; torchvision\'s nets have names like '
         '"torchvision/resnet18@imagenet".'
     )
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
     assert labeler("torchvision/resnet18").name == "torchvision/resnet18@imagenet"
     with pytest.raises(MeznetError, match="mode is for nets of the registry; torchvision/resnet18"):
         labeler("torchvision/resnet18@imagenet", mode="tf")

@@ -158,11 +158,12 @@ def test_beside_keras(photographs):
 
 
 def test_refusals():
-    assert labeler("llm/captioner").name == "llm/captioner@tiny"
     with pytest.raises(MeznetError, match=r'No labeler is called "llm/llava"; there are'):
         labeler("llm/llava")
+    with pytest.raises(MeznetError, match='"llm/judge@tiny" and "llm/judge@SOURCE"'):
+        labeler("llm/judge")
     with pytest.raises(MeznetError, match="mode is for nets of the registry, not for llm/"):
-        labeler("llm/captioner", mode="caffe")
+        labeler("llm/captioner@tiny", mode="caffe")
     with pytest.raises(MeznetError, match='"cat" alone leaves no choice'):
         CaptionLabeler("tiny", ["cat"])
     for prompt in ("a photo of", "{a} in the snow", "{} and {}"):
@@ -172,8 +173,8 @@ def test_refusals():
         captioner.load("nowhere")
 
 
-def test_full_profile(monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
+def test_without_a_tag_weights_are_published():
+    assert CaptionLabeler().name == "llm/captioner@blip"
     net = labeler("llm/captioner")
     assert (net.name, len(net.labels)) == ("llm/captioner@blip", 1000)
 

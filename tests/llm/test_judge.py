@@ -135,7 +135,9 @@ def test_a_judge_as_a_labeler_beside_keras():
     np.testing.assert_allclose(found.probs[0], wanted, atol=1e-5)
     together.release()
     assert judge._worker is None
-    assert [member.name for member in labeler("llm/judge").members] == tiny_nets()["model"].tolist()
+    assert [member.name for member in labeler("llm/judge@tiny").members] == tiny_nets()[
+        "model"
+    ].tolist()
 
 
 @pytest.mark.contract

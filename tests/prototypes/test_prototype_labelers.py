@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,12 @@ from PIL import Image
 from sklearn.metrics.pairwise import cosine_similarity
 
 from meznet_helpers import cli, emojizoo, features, prototypes
+from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import write_tree
+from meznet_helpers.labelers import NetworkLabeler
+from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.labelers.torchvision import TorchvisionLabeler
 from meznet_helpers.names import labeler
 from meznet_helpers.prototypes import PrototypeLabeler
 from meznet_helpers.prototypes.labeler import find, network
@@ -24,6 +29,7 @@ from meznet_helpers.ui import desk
 pytestmark = pytest.mark.nets
 
 NET = "keras/MobileNetV2@tiny"
+CAT = profile.package_photographs()["cat"]
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +242,84 @@ def test_the_page_offers_indexes(built):
         assert isinstance(net, PrototypeLabeler) and len(net.labels) == labels
     with pytest.raises(MeznetError, match="no index of prototypes"):
         desk.opened(Path(__file__))
+
+
+# ---- an index that somebody else made
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """An index of a net, without a digest, so that the net need not be loaded to know it."""
+
+    def make(backbone: str) -> Path:
+        index = prototypes.PrototypeIndex(backbone=backbone)
+        index.add("cat", np.eye(2))
+        return prototypes.save(index, tmp_path / "foreign.safetensors")
+
+    return make
+
+
+@pytest.mark.parametrize("net", ["keras/MobileNetV2", "timm/regnetx_002"])
+def test_a_network_without_a_tag_is_refused(net, foreign, capsys):
+    file = foreign(net)
+    said = f"build it anew with {net}@imagenet (published) or {net}@tiny."
+    for call in (
+        lambda: labeler(f"prototypes/{file}"),
+        lambda: network(prototypes.load(file), "x"),
+    ):
+        with pytest.raises(MeznetError, match=re.escape(said)):
+            call()
+    for download in ([], ["--download"]):
+        refused(capsys, "search", file, CAT, *download, words=said)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """No published weights are on this machine, and none may come."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for kind in (TimmLabeler, TorchvisionLabeler):
+        monkeypatch.setattr(kind, "here", lambda self: False)
+    monkeypatch.setattr(NetworkLabeler, "features", lambda *_, **__: pytest.fail("it was used"))
+
+
+NETS = ["keras/ResNet50@imagenet", "timm/resnet18@imagenet", "torchvision/resnet18@imagenet"]
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_file_starts_no_download(net, foreign, elsewhere, capsys, monkeypatch):
+    file = foreign(net)
+    said = f"{file} wants {net}, which is not on this machine; --download (in Python download=True)"
+    for name in (f"prototypes/{file}", f"ensemble/soft(prototypes/{file}, {NET})"):
+        with pytest.raises(MeznetError, match=re.escape(said)):
+            labeler(name)
+    refused(capsys, "search", file, CAT, words=said)
+    refused(capsys, "add", file, "dog", CAT, words=said)
+    assert cli.main(["label", str(CAT), "--model", f"prototypes/{file}"]) == 2
+    assert said in capsys.readouterr().err
+    with pytest.raises(MeznetError, match="is not on this machine"):
+        desk.opened(file)
+    assert run(capsys, "info", file)[0] == 0
+    # Allowed, or offline, where nothing comes and loading says why:
+    assert labeler(f"prototypes/{file}", download=True).net.name == net
+    assert PrototypeLabeler(file, download=True).net.name == net
+    monkeypatch.setenv("MEZNET_OFFLINE", "1")
+    assert labeler(f"prototypes/{file}").net.name == net
+
+
+def test_download_is_passed_on(foreign, elsewhere, capsys, monkeypatch):
+    file, asked = foreign(NETS[0]), []
+    monkeypatch.setattr(
+        NetworkLabeler, "features", lambda self, *_, **__: asked.append(self.name) or np.eye(2)[:1]
+    )
+    monkeypatch.setattr(features, "embed", lambda images, net, **_: net.features(images))
+    assert run(capsys, "search", file, CAT, "--download")[0] == 0
+    assert run(capsys, "add", file, "dog", CAT, "--download")[0] == 0
+    command = ["label", str(CAT), "--model", f"prototypes/{file}", "--download"]
+    assert cli.main(command) == 0
+    assert asked == [NETS[0]] * 3
+
+
+def test_a_bundled_index_needs_its_tag(capsys):
+    for call in (lambda: labeler("prototypes/animals"), lambda: find("animals")):
+        with pytest.raises(MeznetError, match=r'No index "animals" .* prototypes/animals@tiny'):
+            call()

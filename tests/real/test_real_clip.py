@@ -115,7 +115,7 @@ def test_the_documents_photographs(photographs, real, capsys):
 def test_the_small_clip_is_tuned_on_them(tree, tmp_path, capsys):
     """The command, from the photographs to a folder; better than always saying the same."""
     command = [sys.executable, "-m", "meznet_helpers.cli", "clip", "finetune", "--method", "full"]
-    command += ["--data", str(tree), "--out", str(tmp_path / "clip")]
+    command += ["--data", str(tree), "--out", str(tmp_path / "clip"), "--source", "tiny"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)["metrics"]

@@ -74,7 +74,7 @@ def test_imports_and_use_in_two_cells(helpers: Path, notebook: Callable[..., Pat
 def test_key_covers_inputs(
     helpers: Path, notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Helper, asset, lock, profile and notebook each change the key; an unused helper does not."""
+    """Helper, asset, lock and notebook each change the key; an unused helper does not."""
     path = notebook(("code", "from meznet_helpers import plots"))
 
     def key() -> str:
@@ -92,11 +92,9 @@ def test_key_covers_inputs(
     keys.append(key())
     (helpers / "requirements.lock").write_text("numpy==2", encoding="utf-8")
     keys.append(key())
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
-    keys.append(key())
     notebook(("code", "from meznet_helpers import base, plots"))
     keys.append(key())
-    assert len(set(keys)) == 6
+    assert len(set(keys)) == 5
 
 
 def test_assets_remembered_by_size_and_time(tmp_path: Path) -> None:

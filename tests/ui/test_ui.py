@@ -19,6 +19,7 @@ from PIL import Image
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
+from meznet_helpers.labelers.timm import TimmLabeler
 from meznet_helpers.ui import desk
 from meznet_helpers.words import ZeroShotLabeler
 
@@ -240,10 +241,13 @@ def test_what_cannot_be_served(address, tmp_path):
 # ---- without a browser
 
 
-def test_only_what_is_offered_can_be_chosen(tmp_path):
+def test_only_what_is_offered_can_be_chosen(monkeypatch):
     nets = desk.nets()
     assert "keras/MobileNet@tiny" in nets and "timm/regnetx_002@tiny" in nets
-    for kind in ("clip/tuned@/etc", "keras/ResNet50@imagenet", "nothing"):
+    assert nets.index("keras/ResNet50@imagenet") > nets.index("llm/captioner@tiny")
+    monkeypatch.setattr(TimmLabeler, "here", lambda self: "18" in self.net)
+    assert desk.choose("timm/resnet18", "", "", [], "soft", {}).name == "timm/resnet18@imagenet"
+    for kind in ("clip/tuned@/etc", "keras/Nothing@imagenet", "timm/resnet34", "nothing"):
         with pytest.raises(MeznetError, match="is not on the list of this page"):
             desk.choose(kind, "", "", [], "soft", {})
     with pytest.raises(MeznetError, match="is not on the list of this page"):

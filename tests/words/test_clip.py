@@ -159,21 +159,23 @@ def test_labels_must_leave_a_choice():
 
 
 def test_names():
-    net = labeler("clip/zero-shot")
+    net = labeler("clip/zero-shot@tiny")
     assert net.name == "clip/zero-shot@tiny" and net.labels == tiny_imagenet()
-    assert labeler("clip/tuned").labels.ids == ("animal", "not-animal")
+    assert labeler("clip/tuned@tiny").labels.ids == ("animal", "not-animal")
     hub = labeler("clip/zero-shot@openai/clip-vit-large-patch14")
     assert hub.source == "openai/clip-vit-large-patch14" and len(hub.labels) == 1000
     with pytest.raises(MeznetError, match='No labeler is called "clip/tiny"; those of CLIP are'):
         labeler("clip/tiny")
+    with pytest.raises(MeznetError, match='"clip/tuned@tiny" and "clip/tuned@FOLDER"'):
+        labeler("clip/tuned")
     with pytest.raises(MeznetError, match="mode is for nets of the registry"):
-        labeler("clip/zero-shot", mode="caffe")
+        labeler("clip/zero-shot@tiny", mode="caffe")
     with pytest.raises(MeznetError, match=r"nowhere holds no meznet\.json"):
         labeler("clip/tuned@nowhere")
 
 
-def test_full_profile(monkeypatch):
-    monkeypatch.setenv("MEZNET_PROFILE", "full")
+def test_without_a_tag_weights_are_published():
+    assert ZeroShotLabeler(labels=["cat", "dog"]).name == "clip/zero-shot@openai"
     net = labeler("clip/zero-shot")
     assert (net.name, net.source) == ("clip/zero-shot@openai", "openai")
     assert checkpoint.find("openai") == "openai/clip-vit-base-patch32"
@@ -272,7 +274,7 @@ def test_beside_keras():
     import keras  # noqa: F401
 
     zoo = emojizoo.faces(size=64).take(range(0, 300, 30))
-    clip, other = labeler("clip/zero-shot"), labeler("keras/MobileNet@tiny")
+    clip, other = labeler("clip/zero-shot@tiny"), labeler("keras/MobileNet@tiny")
     alone = [net.predict(zoo.images).probs[0] for net in (clip, other)]
     assert clip._worker.alive
     both = EnsembleLabeler([clip, other]).predict(zoo.images)
