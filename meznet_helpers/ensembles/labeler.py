@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from meznet_helpers.ensembles import combining
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Labeler, readable
+from meznet_helpers.images import ImageError, Images, read_many
+from meznet_helpers.images.reading import path_of
+from meznet_helpers.labelers import Labeler, largest_side
 from meznet_helpers.predictions import Predictions, unique_names
 
 
@@ -16,6 +17,9 @@ class EnsembleLabeler(Labeler):
     """Several labelers, combined by `meznet_helpers.ensembles.combine`, or by a judge.
 
     Predictions call it ``ensemble/METHOD(MEMBER, MEMBER)``, or by the judge's name.
+
+    Pictures that are in memory are labeled member by member, and each frees its memory before the
+    next one loads. Of files each batch is labeled by all members, so that few lie in memory.
 
     Parameters
     ----------
@@ -61,6 +65,7 @@ class EnsembleLabeler(Labeler):
                     f"({len(member.labels)})."
                 )
         self.method = method
+        self.side = largest_side(self.members)
         self.name = getattr(method, "name", None) or f"ensemble/{method}({', '.join(names)})"
         if not callable(method):
             combining.find(method)
@@ -80,22 +85,22 @@ class EnsembleLabeler(Labeler):
         probs = [member.probabilities(images) for member in self.members]
         return self._combined(probs, names).probs[0]
 
-    def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
-        """Label images, member by member; see `Labeler.predict`.
-
-        The images are read once. Each member frees its memory before the next one loads.
-        """
-        if batch_size < 1:
-            raise MeznetError(f"batch_size is {batch_size}; it must be 1 or more.")
-        images = readable(images)
+    def _predicted(
+        self, images: Images | list, batch_size: int, progress: bool
+    ) -> tuple[list[str], np.ndarray, list[ImageError]]:
+        """See `Labeler._predicted`; member by member where all pictures are in memory."""
+        if not isinstance(images, Images) and any(path_of(image) for image in images):
+            return super()._predicted(images, batch_size, progress)
+        given = images if isinstance(images, Images) else read_many(images)
+        errors = [] if given is images else list(given.errors)
         probs = []
         for member in self.members:
             try:
-                predictions = member.predict(images, batch_size=batch_size, progress=progress)
+                part = member._predicted(Images(given.arrays, given.names), batch_size, progress)
             finally:
                 member.release()
-            probs.append(predictions.probs[0])
-        return self._combined(probs, images.names)
+            probs.append(part[1])
+        return list(given.names), self._combined(probs, given.names).probs[0], errors
 
     def release(self) -> None:
         """Release each member, and a judge."""

@@ -212,35 +212,77 @@ def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     ...     [path.name for path in find(folder)]
     ['a.jpg', 'b.PNG']
     """
-    images, nothing = {}, []
+    return survey(paths)[0]
+
+
+def survey(
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
+) -> tuple[list[Path], list[Path]]:
+    """Find image files as `find` does, and the files beside them.
+
+    Parameters
+    ----------
+    paths : str, Path, or an iterable of them
+
+    Returns
+    -------
+    images : list of Path
+        What `find` returns.
+    others : list of Path
+        Files in the folders, and by the patterns, that have another suffix; without hidden ones.
+
+    Raises
+    ------
+    ImageError
+        If one of `paths` stands for no image; all such are named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.PNG", "raw.cr2", ".hidden"):
+    ...         _ = (Path(folder) / name).write_bytes(b"")
+    ...     [[path.name for path in files] for files in survey(folder)]
+    [['b.PNG'], ['raw.cr2']]
+    """
+    images, others, nothing = {}, {}, []
     for given in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if str(given).startswith(("http://", "https://")):
             raise ImageError(f"{given} is a web address; download the image and give its path.")
         if not str(given):
             raise ImageError('"": no image is found there.')  # not the folder that Path makes of it
         path = Path(given).expanduser()
-        files = [path] if is_file(path) else _below(path)
+        files, rest = ([path], []) if is_file(path) else _below(path)
         if not files and glob.has_magic(str(path)):
             matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (takes absolute patterns)
             for fitting in sorted(map(Path, matches)):
-                known = fitting.suffix.lower() in SUFFIXES and fitting.is_file()
-                files += [fitting] if known else _below(fitting)
-        for file in files:
-            images.setdefault(file.absolute(), file)
+                below = _parted([fitting]) if fitting.is_file() else _below(fitting)
+                files += below[0]
+                rest += below[1]
+        for found, known in ((files, images), (rest, others)):
+            for file in found:
+                known.setdefault(file.absolute(), file)
         if not files:
             nothing.append(str(path))
     if nothing:
         raise ImageError(f"{', '.join(nothing)}: no image is found there.")
-    return list(images.values())
+    return list(images.values()), [file for key, file in others.items() if key not in images]
 
 
-def _below(folder: Path) -> list[Path]:
-    """List the image files in `folder` and its folders, sorted, without hidden ones."""
+def _below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the images in `folder` and its folders, and the other files; without hidden ones."""
     files = (
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
         and is_file(file)
     )
-    return sorted(files)
+    return _parted(sorted(files))
+
+
+def _parted(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Part images from other files, by their suffix."""
+    parts: tuple[list[Path], list[Path]] = [], []
+    for file in files:
+        parts[file.suffix.lower() not in SUFFIXES].append(file)
+    return parts

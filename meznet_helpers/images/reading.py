@@ -32,12 +32,17 @@ _FORMATS = {
     "ICO": (".ico",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
     "JPEG2000": (".jp2", ".j2k"),
     "QOI": (".qoi",),
 }
 SUFFIXES = frozenset(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
 """Suffixes, in lower case, by which image files are found."""
 
+THREADS = min(8, 2 * (os.cpu_count() or 1))
+"""How many files are decoded at a time."""
+
+_HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -48,7 +53,13 @@ _BEGINNINGS = {
 }
 
 
-def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read(
+    source: Any,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    side: int | None = None,
+) -> np.ndarray:
     """Read one image, whatever it comes as.
 
     Parameters
@@ -60,6 +71,9 @@ def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) 
         How errors call the image; by default its path.
     max_pixels : int
         Images with more pixels are refused before they are decoded.
+    side : int, optional
+        A JPEG may be decoded to a half, a quarter or an eighth of its size, several times as fast,
+        while its short side keeps this many pixels. Other kinds of sources ignore it.
 
     Returns
     -------
@@ -84,11 +98,11 @@ def read(source: Any, *, name: str | None = None, max_pixels: int = MAX_PIXELS) 
     if isinstance(source, Image.Image):
         return pixels.from_pil(source, name, max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), name, max_pixels)
+        return _decode(io.BytesIO(source), name, max_pixels, side)
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(source), name, max_pixels)
+        return _from_path(Path(source), name, max_pixels, side)
     if hasattr(source, "read"):
-        return _decode(io.BytesIO(_content(source, name)), name, max_pixels)
+        return _decode(io.BytesIO(_content(source, name)), name, max_pixels, side)
     if hasattr(source, "__array__"):
         try:
             array = np.asarray(source)
@@ -125,13 +139,42 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _from_path(path: Path, name: str, max_pixels: int) -> np.ndarray:
+def size_of(source: Any, side: int | None = None) -> int:
+    """Return how many pixels `read` would make of a source, by the header of its file.
+
+    0 stands for what can't be known, or can't be read; `read` says why.
+
+    Examples
+    --------
+    >>> size_of(np.zeros((4, 5, 3), np.uint8)), size_of(b"broken")
+    (20, 0)
+    """
+    try:
+        if isinstance(source, Image.Image):
+            return source.width * source.height
+        if isinstance(source, bytes | bytearray | memoryview):
+            return _size(io.BytesIO(source), side)
+        if isinstance(source, str | os.PathLike) and is_file(Path(source)):
+            with Path(source).open("rb") as file:
+                return _size(file, side)
+        return int(np.prod(getattr(source, "shape", (0,))[:2]))
+    except (ImageError, OSError, TypeError, ValueError):
+        return 0
+
+
+def _size(file: IO[bytes], side: int | None) -> int:
+    """Return how many pixels a file decodes to."""
+    width, height = _open(file, "", MAX_PIXELS, side).size
+    return width * height
+
+
+def _from_path(path: Path, name: str, max_pixels: int, side: int | None) -> np.ndarray:
     """Read a file on disk."""
     if not is_file(path):
         raise ImageError(f"{name}: {_why_no_file(path)}.")
     try:
         with path.open("rb") as file:
-            return _decode(file, name, max_pixels)
+            return _decode(file, name, max_pixels, side)
     except OSError as error:
         raise ImageError(f"{name}: cannot be opened ({reason(error)}).") from error
 
@@ -161,30 +204,63 @@ def _content(file: IO[bytes], name: str) -> bytes:
     return content
 
 
-def _decode(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
+def _decode(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> np.ndarray:
     """Decode a seekable binary file."""
+    return pixels.from_pil(_open(file, name, max_pixels, side), name, max_pixels)
+
+
+def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Image.Image:
+    """Read the header of a seekable binary file; its pixels are yet to be decoded."""
     beginning = file.read(2048)
     if not beginning:
         raise ImageError(f"{name}: is empty.")
+    kinds = ["HEIF"] if _is_heic(beginning) else [kind for kind in _FORMATS if kind != "HEIF"]
     try:
         with pixels.quiet(max_pixels):
             Image.init()
-            image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+            if kinds == ["HEIF"]:
+                _register_heic(name)
+            image = Image.open(file, formats=[kind for kind in kinds if kind in Image.OPEN])
+            pixels.check_size(image.size, name, max_pixels)
+            if side is not None and image.format in ("JPEG", "MPO"):
+                image.draft(None, (side, side))
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(pixels.too_large(name, max_pixels)) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: {_what_instead(beginning)}.") from error
     except Exception as error:
         raise ImageError(f"{name}: the image is corrupt ({reason(error)}).") from error
-    return pixels.from_pil(image, name, max_pixels)
+    return image
+
+
+def _is_heic(beginning: bytes) -> bool:
+    """Say whether a file is a HEIC photograph: its box of brands comes first."""
+    brands = beginning[8 : int.from_bytes(beginning[:4], "big")]
+    return beginning[4:8] == b"ftyp" and brands[:4] in _HEVC and b"avif" not in brands
+
+
+def _register_heic(name: str) -> None:
+    """Teach Pillow to open HEIC photographs."""
+    if "HEIF" in Image.OPEN:
+        return
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError as error:
+        raise ImageError(
+            f"{name}: is a HEIC photograph; install what reads it, pip install 'meznet[heic]', "
+            "or export it as JPEG."
+        ) from error
+    register_heif_opener()
 
 
 def _what_instead(beginning: bytes) -> str:
     """Say what a file that Pillow cannot identify seems to be."""
     if b"<svg" in beginning.lower():
         return "is an SVG drawing, not a picture of pixels; export it as PNG"
-    if beginning[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "is a HEIC photograph, which cannot be read here; export it as JPEG"
+    if _is_heic(beginning):
+        return "begins like a HEIC photograph, but is corrupt or cut short"
     if beginning[4:12] in (b"ftypavif", b"ftypavis"):
         return "begins like an AVIF image, but is corrupt or cut short, or AVIF is not supported"
     if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
@@ -291,19 +367,25 @@ def read_many(sources: Iterable[Any], *, progress: bool = False) -> Images:
     if isinstance(sources, str | bytes | os.PathLike) or not isinstance(sources, Iterable):
         raise ImageError(f"read_many wants a list of images, not {sources!r:.60}; see find.")
     sources = list(sources)
-    names = _display_names(sources)
-
-    def array_or_error(source: Any, name: str) -> np.ndarray | ImageError:
-        try:
-            return read(source, name=path_of(source) or name)
-        except ImageError as error:
-            return error
-
-    with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+    names = display_names(sources)
+    with ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(array_or_error, sources, names)
         if progress:
             results = bar(results, total=len(sources), label="Reading images", unit="img")
         results = list(results)
+    return sorted_out(names, results)
+
+
+def array_or_error(source: Any, name: str, side: int | None = None) -> np.ndarray | ImageError:
+    """Read a source, or return why it can't be read."""
+    try:
+        return read(source, name=path_of(source) or name, side=side)
+    except ImageError as error:
+        return error
+
+
+def sorted_out(names: Sequence[str], results: Sequence[np.ndarray | ImageError]) -> Images:
+    """Part the arrays from the errors."""
     good = [index for index, result in enumerate(results) if isinstance(result, np.ndarray)]
     return Images(
         arrays=[results[index] for index in good],
@@ -338,16 +420,27 @@ def as_images(images: Any) -> Images:
     """
     if isinstance(images, Images):
         return images
-    single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
-    single = single or hasattr(images, "read") or not isinstance(images, Iterable)
-    single = single or len(getattr(images, "shape", ())) in (2, 3)
-    readable = read_many([images] if single else images)
+    readable = read_many(as_sources(images))
     if readable.errors and not readable.arrays:
         raise readable.errors[0]
     return readable
 
 
-def _display_names(sources: list[Any]) -> list[str]:
+def as_sources(images: Any) -> list[Any]:
+    """List the sources that `as_images` would read.
+
+    Examples
+    --------
+    >>> as_sources("cat.jpg"), len(as_sources(np.zeros((5, 8, 8, 3), np.uint8)))
+    (['cat.jpg'], 5)
+    """
+    single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
+    single = single or hasattr(images, "read") or not isinstance(images, Iterable)
+    single = single or len(getattr(images, "shape", ())) in (2, 3)
+    return [images] if single else list(images)
+
+
+def display_names(sources: list[Any]) -> list[str]:
     """Name sources by the end of their path, as short as tells them apart."""
     paths = [path_of(source) for source in sources]
     parts = [

@@ -9,5 +9,5 @@ from meznet_helpers.labelers.backbones import (
     scale,
     squeeze,
 )
-from meznet_helpers.labelers.base import Labeler, Served, choices, living, readable
+from meznet_helpers.labelers.base import Labeler, Served, choices, largest_side, living, readable
 from meznet_helpers.labelers.network import BackboneLabeler, NetworkLabeler, sha256

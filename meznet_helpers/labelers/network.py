@@ -164,6 +164,7 @@ class BackboneLabeler(NetworkLabeler):
         self.backbone = backbone
         self.name = backbone.name
         self.labels = SPACES[backbone.labels]()
+        self.side = backbone.size
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone's fields; see `Labeler.recipe`."""

@@ -122,6 +122,7 @@ class PrototypeLabeler(Labeler):
             raise MeznetError(f"{file} has no class yet; meznet index add adds one.")
         self.net = network(self.index, file, download=download)
         self.labels = self.index.labels
+        self.side = self.net.side
 
     def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""
