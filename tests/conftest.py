@@ -131,18 +131,20 @@ def _no_torch() -> Iterator[None]:
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Take the user's MEZNET_* settings and cache away, so that tests see the defaults.
 
-    What `meznet fetch` got for the user is linked into the tests' own cache, and read there.
+    What `meznet fetch` got for the user is linked into the tests' own cache, and read there; so are
+    exported nets, which are called by what they are made of.
     """
     from meznet_helpers.assets import store
 
-    own = tmp_path_factory.getbasetemp() / "meznet-cache"
-    for name, asset in store.manifest().items():
-        if asset.wheel and store.is_here(name):
-            (own / name).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                (own / name).symlink_to(store.cache() / name, target_is_directory=True)
-            except OSError:  # Windows lets not every user make links
-                shutil.copytree(store.cache() / name, own / name)
+    own, there = tmp_path_factory.getbasetemp() / "meznet-cache", store.cache()
+    (there / "onnx").mkdir(parents=True, exist_ok=True)
+    fetched = [name for name, asset in store.manifest().items() if asset.wheel]
+    for name in ["onnx", *filter(store.is_here, fetched)]:
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            (own / name).symlink_to(there / name, target_is_directory=True)
+        except OSError:  # Windows lets not every user make links
+            shutil.copytree(there / name, own / name)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MEZNET_")]:
             if name not in KEPT:
