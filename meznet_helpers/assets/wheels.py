@@ -322,7 +322,9 @@ def _why(log: str, package: str) -> str:
     if "from versions: none" in log and re.search("connection broken|Could not fetch URL", log):
         return f"pip can't get {package} (it reaches no package index)"
     lines = log.strip().splitlines() or ["it gave no wheel"]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    if not errors or errors[-1] == "ERROR: Exception:":  # a traceback, whose last line says it
+        errors = lines
     return f"pip can't get {package} ({reason(ValueError(errors[-1].removeprefix('ERROR:')))})"
 
 

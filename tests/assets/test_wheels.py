@@ -519,6 +519,24 @@ def test_pip_reaches_nobody(house, monkeypatch):
     assert house.files() == set()
 
 
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", "(it gave no wheel)"),
+        (
+            "WARNING: old\nERROR: first\nERROR: No matching distribution",
+            "(No matching distribution)",
+        ),
+        (
+            "ERROR: Exception:\nTraceback (most recent call last):\n  File x\nOSError: [Errno 28] full",
+            "(OSError: [Errno 28] full)",
+        ),
+    ],
+)
+def test_what_pip_said_is_told_in_short(log, words):
+    assert wheels._why(log, "net-model") == f"pip can't get net-model {words}"
+
+
 def test_pip_is_missing(house, monkeypatch, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     folder = tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin")
