@@ -237,8 +237,10 @@ class BackboneLabeler(NetworkLabeler):
         return np.stack([self.backbone.resize(image) for image in images])
 
     def weights_digest(self) -> str:
-        """Return the hash of the source of the weights, which is known without reading them."""
-        return store.manifest()[self.backbone.asset or self.name].hash
+        """Return the sha256 of the source of the weights; nothing is loaded for it."""
+        if self.backbone.asset:
+            return store.manifest()[self.backbone.asset].hash
+        return hashlib.sha256(self.weights_file().read_bytes()).hexdigest()
 
     def digest(self) -> str:
         """Return what features depend on; see `NetworkLabeler.digest`. Nothing is loaded for it."""

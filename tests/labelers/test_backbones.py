@@ -20,7 +20,9 @@ from meznet_helpers.labelers import (
 )
 from meznet_helpers.labels import tiny_imagenet
 
-PUBLISHED = sorted(name for name, net in registry().items() if net.tag == "imagenet" and not net.asset)
+PUBLISHED = sorted(
+    name for name, net in registry().items() if net.tag == "imagenet" and not net.asset
+)
 OWN = sorted(registry().keys() - set(PUBLISHED))
 
 
