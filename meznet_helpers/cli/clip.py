@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 app = options.group("clip", __doc__)
 
 MODEL = (
-    "zero-shot, where words decide, with openai's CLIP; tiny, with this repository's; tuned@tiny, "
-    "its classifier; the folder of a tuned CLIP; or a checkpoint: a folder or a name of the hub."
+    "zero-shot, where words decide, with openai's CLIP; zero-shot@tiny, with this repository's; "
+    "tuned@tiny, its classifier; the folder of a tuned CLIP; or a checkpoint: a folder or a name "
+    "of the hub."
 )
 DATA = "A folder of images for each label; or train and valid, each with such folders."
 SOURCE = "tiny, openai, a name of the hub, or a folder."
@@ -101,17 +102,18 @@ not animal.
     from meznet_helpers.words import PHOTO, ZeroShotLabeler, tuned
     from meznet_helpers.words.clip import find
 
-    own = model.partition("@")[0] == "tuned"
-    if own or tuned.holds(model):
-        net = labeler(f"clip/{model if own else f'tuned@{model}'}", download=download)
+    kind, _, source = model.partition("@")
+    if kind == "tuned" or tuned.holds(model):
+        known = "clip/" if kind == "tuned" else "clip/tuned@"
+        net = labeler(known + model, download=download)
         for name, given in {"labels": row, "labels-file": file, "template": templates}.items():
             if given not in (None, []):
                 known = ", ".join(net.labels.names[:5])
                 raise MeznetError(f"--{name} is for zero-shot; {model} knows {known}.")
         return net
     labels = options.read_labels(row, file)
-    source = None if model == "zero-shot" else model
-    if source is not None:
+    source = source if kind == "zero-shot" else model
+    if source:
         find(source)
     return ZeroShotLabeler(source, labels, templates=templates or PHOTO)
 

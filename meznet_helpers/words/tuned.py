@@ -31,7 +31,7 @@ def find(folder: str | Path) -> Path:
 
 def holds(folder: str | Path) -> bool:
     """Say whether a folder holds a tuned CLIP."""
-    return (find(folder) / ABOUT).is_file()
+    return (Path(folder).expanduser() / ABOUT).is_file()
 
 
 def whole(folder: Path) -> bool:

@@ -236,7 +236,9 @@ def test_class_weights():
 
 
 def test_export(tmp_path):
-    done = run("export", "--model", "tiny", "--labels", "cat,dog", "--out", tmp_path / "net.onnx")
+    done = run(
+        "export", "--model", "zero-shot@tiny", "--labels", "cat,dog", "--out", tmp_path / "net.onnx"
+    )
     found = json.loads(done.stdout)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert np.isfinite(found["ratio"]) and found["relative"] <= 1e-4
