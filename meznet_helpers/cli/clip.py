@@ -41,8 +41,10 @@ def label(
     labels_file: options.LabelsFile = None,
     template: Templates = None,
     top: options.Top = 5,
-    out: options.Out = "-",
-    as_json: options.Json = False,
+    least: options.Min = 0,
+    out: options.RowsOut = "-",
+    as_json: options.RowsJson = False,
+    restart: options.Restart = False,
 ) -> int:
     """Label images with words of your own.
 
@@ -54,7 +56,9 @@ def label(
     meznet clip label drawing.png --model tuned --out labels.csv
     """
     net = clip(model, labels, labels_file, template)  # complain before anything is read
-    return write_labels(images, lambda: [net], top, out, as_json)
+    return write_labels(
+        images, lambda: [net], top, least, out, as_json, restart, templates=template or []
+    )
 
 
 def clip(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from meznet_helpers.cli import options
-from meznet_helpers.cli.label import predict
 from meznet_helpers.cli.options import option
 from meznet_helpers.errors import MeznetError
 
@@ -13,7 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from meznet_helpers.images import Images
+    from meznet_helpers.labelers import Labeler
     from meznet_helpers.labels import LabelSpace
+    from meznet_helpers.predictions import Predictions
 
 app = options.group()
 
@@ -87,6 +88,14 @@ def evaluate(
         print(end="\n" if out == "-" else "")
         options.write(mixed)
     return 1 if images.errors else 0
+
+
+def predict(net: "Labeler", images: "Images") -> "Predictions":
+    """Label images and free the memory for the next net."""
+    try:
+        return net.predict(images, progress=True)
+    finally:
+        net.release()
 
 
 def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":

@@ -138,10 +138,11 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--out", "table.txt"), "--out: table.txt must end in .csv, .json or .parquet."),
+        (("--out", "table.txt"), "--out: table.txt must end in .csv, .jsonl or .parquet."),
+        (("--out", "table.json"), "must end in .csv, .jsonl or .parquet."),
         (("--out", "table"), "must end in .csv"),
         (("--out", "nowhere/table.csv"), "--out: nowhere is no folder."),
-        (("--out", "a.json", "--json"), "--json is for standard output; --out FILE.json"),
+        (("--out", "a.jsonl", "--json"), "--json is for standard output; --out FILE.jsonl"),
         (("--json", "--out", "a.csv"), "--json is for standard output"),
     ],
 )
