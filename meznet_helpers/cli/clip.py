@@ -138,6 +138,7 @@ def finetune(
     folder = Path(out).expanduser()
     tuned.check(folder)
     train, judged = read_parts(data, seed)
+    options.say_left_aside(data)
     changes = {"epochs": epochs, "batch": batch, "rate": rate}
     changes = {key: value for key, value in changes.items() if value is not None}
     weights = weights_of(class_weights, train.labels)

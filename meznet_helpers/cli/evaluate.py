@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = options.group()
 
 DATA = "A folder of images for each label, called by its id or name; or tiny-imagenet-200."
+ANNOTATIONS = "val/val_annotations.txt"  # of Tiny-ImageNet
 MATRIX = "Write the whole confusion matrix, by label id."
 TABLES = "Label tiny-imagenet-200 anew and compare with the bundled predictions."
 
@@ -58,6 +59,8 @@ def evaluate(
     if confusion and len(spaces) > 1:
         raise MeznetError("--confusion: the models have different labels; write one file for each.")
     sets = {labels: labeled(data, labels) for labels in spaces}
+    if not (Path(data) / ANNOTATIONS).is_file():
+        options.say_left_aside(data)
     images, _ = sets[spaces[0]]  # the same ones for each label space
     options.complain(images.errors)
     if not len(images):
@@ -124,7 +127,7 @@ def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
     from meznet_helpers.images import read_tree
     from meznet_helpers.labels import tiny_imagenet
 
-    if not (Path(folder) / "val" / "val_annotations.txt").is_file():
+    if not (Path(folder) / ANNOTATIONS).is_file():
         tree = read_tree(folder, labels, progress=True)
         return tree.images, tree.truth
     images, truth = validation_set.read(folder)

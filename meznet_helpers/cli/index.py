@@ -65,6 +65,7 @@ def build(
     shape = {"kind": kind, "count": count}
     prototypes.PrototypeIndex(metric=metric, **shape)  # complain before anything is read
     tree = read_tree(data, progress=True)
+    options.say_left_aside(data)
     options.complain(tree.images.errors)
     vectors = features.embed(tree, name, progress=True)
     index = prototypes.PrototypeIndex.fit_calibrated(

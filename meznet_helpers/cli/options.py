@@ -1,5 +1,6 @@
 """What the commands of ``meznet`` share: options that mean the same everywhere, images, tables."""
 
+import contextlib
 import inspect
 import json
 import math
@@ -236,6 +237,12 @@ def find(patterns: list[str], out: str = "-") -> list[Path]:
     own = str(Path(out).expanduser().absolute())
     complain(left_aside([file for file in others if not str(file.absolute()).startswith(own)]))
     return files
+
+
+def say_left_aside(folder: str) -> None:
+    """Say what a tree of images holds besides; what is wrong with the tree is said elsewhere."""
+    with contextlib.suppress(MeznetError):
+        find([folder])
 
 
 def left_aside(files: Sequence[Path]) -> list[str]:
