@@ -68,6 +68,11 @@ def runtime() -> list[Requirement]:
     return [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 
 
+def optional() -> list[Requirement]:
+    """Return what the package can do without: what is read by it is named, and how to have it."""
+    return [Requirement(line) for line in PROJECT["project"]["optional-dependencies"]["heic"]]
+
+
 def for_tests() -> list[Requirement]:
     """Return what the tests need besides, and what builds the package."""
     extra = PROJECT["project"]["optional-dependencies"]["test"]
@@ -261,7 +266,7 @@ def test_makefile_accepts_the_same_pythons() -> None:
 
 def test_everything_imported_is_declared() -> None:
     """The package, the chapters and the data scripts need nothing that a test alone brings."""
-    declared = {name_of(requirement) for requirement in runtime()}
+    declared = {name_of(requirement) for requirement in runtime() + optional()}
     also = declared | {name_of(requirement) for requirement in for_tests()}
     missing = []
     for folders, allowed in (

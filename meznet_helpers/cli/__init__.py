@@ -83,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.complain([f"{text}{'' if text.endswith('?') else '.'} {path} --help says more."])
     except MeznetError as error:
         options.complain([error])
-    except KeyboardInterrupt:
-        options.complain(["interrupted."])
+    except KeyboardInterrupt as stop:
+        options.complain([str(stop) or "interrupted."])
         return 130
     return 2
 

@@ -43,8 +43,10 @@ def label(
     template: Templates = None,
     download: options.Download = False,
     top: options.Top = 5,
-    out: options.Out = "-",
-    as_json: options.Json = False,
+    least: options.Min = 0,
+    out: options.RowsOut = "-",
+    as_json: options.RowsJson = False,
+    restart: options.Restart = False,
 ) -> int:
     """Label images with words of your own.
 
@@ -56,7 +58,9 @@ def label(
     meznet clip label drawing.png --model tuned@tiny --out labels.csv
     """
     net = clip(model, labels, labels_file, template, download)  # complain before anything is read
-    return write_labels(images, lambda: [net], top, out, as_json)
+    return write_labels(
+        images, lambda: [net], top, least, out, as_json, restart, templates=template or []
+    )
 
 
 def clip(
@@ -146,6 +150,7 @@ def finetune(
     folder = Path(out).expanduser()
     tuned.check(folder)
     train, judged = read_parts(data, seed)
+    options.say_left_aside(data)
     changes = {"epochs": epochs, "batch": batch, "rate": rate}
     changes = {key: value for key, value in changes.items() if value is not None}
     weights = weights_of(class_weights, train.labels)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from meznet_helpers.cli import options
-from meznet_helpers.cli.label import predict
 from meznet_helpers.cli.options import option
 from meznet_helpers.errors import MeznetError
 
@@ -13,11 +12,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from meznet_helpers.images import Images
+    from meznet_helpers.labelers import Labeler
     from meznet_helpers.labels import LabelSpace
+    from meznet_helpers.predictions import Predictions
 
 app = options.group()
 
 DATA = "A folder of images for each label, called by its id or name; or tiny-imagenet-200."
+ANNOTATIONS = "val/val_annotations.txt"  # of Tiny-ImageNet
 MATRIX = "Write the whole confusion matrix, by label id."
 TABLES = "Label tiny-imagenet-200 anew and compare with the bundled predictions."
 
@@ -58,6 +60,8 @@ def evaluate(
     if confusion and len(spaces) > 1:
         raise MeznetError("--confusion: the models have different labels; write one file for each.")
     sets = {labels: labeled(data, labels) for labels in spaces}
+    if not (Path(data) / ANNOTATIONS).is_file():
+        options.say_left_aside(data)
     images, _ = sets[spaces[0]]  # the same ones for each label space
     options.complain(images.errors)
     if not len(images):
@@ -90,6 +94,14 @@ def evaluate(
     return 1 if images.errors else 0
 
 
+def predict(net: "Labeler", images: "Images") -> "Predictions":
+    """Label images and free the memory for the next net."""
+    try:
+        return net.predict(images, progress=True)
+    finally:
+        net.release()
+
+
 def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
     """Read images and their right labels.
 
@@ -116,7 +128,7 @@ def labeled(folder: str, labels: "LabelSpace") -> "tuple[Images, np.ndarray]":
     from meznet_helpers.images import read_tree
     from meznet_helpers.labels import tiny_imagenet
 
-    if not (Path(folder) / "val" / "val_annotations.txt").is_file():
+    if not (Path(folder) / ANNOTATIONS).is_file():
         tree = read_tree(folder, labels, progress=True)
         return tree.images, tree.truth
     images, truth = validation_set.read(folder)

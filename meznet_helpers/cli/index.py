@@ -6,20 +6,24 @@ meznet index build --data animals --out animals.safetensors
 meznet index search animals.safetensors holiday/ --top 3
 """
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated
 
 from meznet_helpers.cli import options
+from meznet_helpers.cli.label import COLUMNS as LABELS
 from meznet_helpers.cli.options import argument, option
+from meznet_helpers.cli.writing import Writer, write_all
 from meznet_helpers.errors import MeznetError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
+    from meznet_helpers.cli.writing import Row
     from meznet_helpers.images import Images
     from meznet_helpers.prototypes import PrototypeIndex
 
+COLUMNS = LABELS | {"known": "bool"}
 BACKBONE = "timm/regnetx_002@tiny"
 
 app = options.group("index", __doc__)
@@ -61,6 +65,7 @@ def build(
     shape = {"kind": kind, "count": count}
     prototypes.PrototypeIndex(metric=metric, **shape)  # complain before anything is read
     tree = read_tree(data, progress=True)
+    options.say_left_aside(data)
     options.complain(tree.images.errors)
     vectors = features.embed(tree, name, progress=True)
     index = prototypes.PrototypeIndex.fit_calibrated(
@@ -136,8 +141,9 @@ def search(
     images: options.Images,
     download: options.Download = False,
     top: options.Top = 5,
-    out: options.Out = "-",
-    as_json: options.Json = False,
+    out: options.RowsOut = "-",
+    as_json: options.RowsJson = False,
+    restart: options.Restart = False,
 ) -> int:
     """Find the nearest labels of images.
 
@@ -149,14 +155,21 @@ def search(
     meznet index search animals@tiny cat.jpg --json
     """
     from meznet_helpers import prototypes
-    from meznet_helpers.prototypes.labeler import find
+    from meznet_helpers.prototypes.labeler import find, network
 
     index = prototypes.load(find(file))
-    read, vectors = embed(index, file, images, download)
-    if not len(read):
-        return 2
-    options.write(_table(index, read, vectors, min(top, len(index))), out, as_json)
-    return 1 if read.errors else 0
+    net = network(index, file, download=download)
+    settings = {"index": hashlib.sha256(find(file).read_bytes()).hexdigest(), "top": top}
+
+    def rows(images: "Images") -> "list[Row]":
+        return _rows(index, images, net.features(list(images.arrays)), min(top, len(index)))
+
+    files = options.find(images, out)
+    try:
+        writer = Writer(out, COLUMNS, files, settings, as_json=as_json, restart=restart)
+        return write_all(writer, rows)
+    finally:
+        net.release()
 
 
 @options.command(app)
@@ -247,19 +260,14 @@ def embed(
     return images, features.embed(images, net, progress=True) if len(images) else None
 
 
-def _table(
-    index: "PrototypeIndex", images: "Images", vectors: "np.ndarray", k: int
-) -> "pd.DataFrame":
+def _rows(index: "PrototypeIndex", images: "Images", vectors: "np.ndarray", k: int) -> "list[Row]":
     """Lay out what a search found, one row for each image and rank."""
-    import pandas as pd
-
     hits = index.search(vectors, k)
     ids, names = index.labels.ids, index.labels.names
-    rows = [
-        [image, rank, ids[place], names[place], float(score), bool(known)]
+    return [
+        (image, rank, ids[place], names[place], float(score), bool(known))
         for image, places, scores, known in zip(
             images.names, hits.classes, hits.scores, hits.known, strict=True
         )
         for rank, (place, score) in enumerate(zip(places, scores, strict=True), 1)
     ]
-    return pd.DataFrame(rows, columns=["image", "rank", "label_id", "label", "score", "known"])

@@ -1,11 +1,13 @@
 """What the commands of ``meznet`` share: options that mean the same everywhere, images, tables."""
 
+import contextlib
 import inspect
 import json
 import math
 import sys
 import textwrap
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL = "keras/MobileNetV2@tiny"
 SUFFIXES = (".csv", ".json", ".parquet")
+ROWS = (".csv", ".jsonl", ".parquet")
 
 
 def group(name: str | None = None, doc: str = "") -> typer.Typer:
@@ -65,13 +68,29 @@ def check_folder(option: str, path: str | Path) -> Path:
 
 def check_out(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
     """Refuse, before anything is read, a file that `write` can't make, and two outputs."""
+    return _check(context, param, value, SUFFIXES)
+
+
+def check_rows(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """Refuse, before anything is read, a file of rows that can't be made, and two outputs."""
+    return _check(context, param, value, ROWS)
+
+
+def _check(
+    context: typer.Context, param: typer.CallbackParam, value: Any, suffixes: tuple[str, ...]
+) -> Any:
+    """Refuse files without one of the suffixes, and two outputs."""
     given = {"out": "-"} | context.params | {param.name: value}
     if isinstance(value, str) and value != "-":
         path = check_folder(param.opts[0], value)
-        if path.suffix.lower() not in SUFFIXES:
-            raise MeznetError(f"{param.opts[0]}: {value} must end in .csv, .json or .parquet.")
+        if path.suffix.lower() not in suffixes:
+            ends = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            raise MeznetError(f"{param.opts[0]}: {value} must end in {ends}.")
     if given.get("as_json") and given["out"] != "-":
-        raise MeznetError("--json is for standard output; --out FILE.json writes JSON to a file.")
+        suffix = suffixes[1]
+        raise MeznetError(
+            f"--json is for standard output; --out FILE{suffix} writes JSON to a file."
+        )
     return value
 
 
@@ -93,16 +112,22 @@ def flag(name: str, text: str, **more: Any) -> Any:
 
 ALLOW = "Let what a file names, as an index does its network, be downloaded."
 METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
+MIN = "Leave out labels with less, from 0 to 1."
 FORMS = "CSV, JSON or Parquet, by its suffix; - is standard output."
+LINES = "Ends in .csv, .jsonl (JSON Lines) or .parquet (a folder); - is standard output."
 
 Images = Annotated[list[str], argument("IMAGE", "Files, folders, patterns.")]
 Models = Annotated[list[str] | None, option("NAME", "Of a labeler; repeatable.", MODEL)]
 Ensemble = Annotated[str | None, option("METHOD", METHODS)]
 Top = Annotated[int, option("K", "Labels per image.", min=1)]
+Min = Annotated[float, typer.Option("--min", metavar="SCORE", help=MIN, min=0, max=1)]
 Seed = Annotated[int, option("N", "Of all that is drawn by chance.")]
 Out = Annotated[str, option("FILE", FORMS, callback=check_out)]
 Json = Annotated[bool, flag("--json", "JSON on standard output.", callback=check_out)]
 Download = Annotated[bool, flag("--download", ALLOW)]
+RowsOut = Annotated[str, option("FILE", LINES, callback=check_rows)]
+RowsJson = Annotated[bool, flag("--json", "JSON Lines on standard output.", callback=check_rows)]
+Restart = Annotated[bool, flag("--restart", "Begin anew, and not where FILE.part was broken off.")]
 Labels = Annotated[str | None, option("A,B,...", 'A row of CSV, such as cat,"New York, USA".')]
 LabelsFile = Annotated[str | None, option("FILE", "CSV: a label a line, its synonyms behind it.")]
 
@@ -172,12 +197,14 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
     >>> [net.name for net in nets(["keras/MobileNet@tiny"], None)]
     ['keras/MobileNet@tiny']
     """
-    from meznet_helpers.book.published import tiny_nets
     from meznet_helpers.names import labeler
     from meznet_helpers.predictions import unique_names
 
-    names = names or (tiny_nets()["model"] if ensemble else [MODEL])
-    members = [labeler(name, download=download) for name in names]
+    if ensemble and not names:
+        from meznet_helpers.book.published import tiny_nets
+
+        names = list(tiny_nets()["model"])
+    members = [labeler(name, download=download) for name in names or [MODEL]]
     unique_names("models", [member.name for member in members])
     if ensemble is None:
         return members
@@ -188,11 +215,56 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
 
 def read_images(patterns: list[str]) -> "ImagesRead":
     """Read the images that a command line names, and complain of those that can't be read."""
-    from meznet_helpers.images import find, read_many
+    from meznet_helpers.images import read_many
 
     images = read_many(find(patterns), progress=True)
     complain(images.errors)
     return images
+
+
+def find(patterns: list[str], out: str = "-") -> list[Path]:
+    """Find the images that a command line names, and say what is left aside in folders.
+
+    Parameters
+    ----------
+    patterns : list of str
+    out : str
+        The command's own output, which is no such file, nor is its part.
+
+    Returns
+    -------
+    list of Path
+    """
+    from meznet_helpers.images import survey
+
+    files, others = survey(patterns)
+    own = str(Path(out).expanduser().absolute())
+    complain(left_aside([file for file in others if not str(file.absolute()).startswith(own)]))
+    return files
+
+
+def say_left_aside(folder: str) -> None:
+    """Say what a tree of images holds besides; what is wrong with the tree is said elsewhere."""
+    with contextlib.suppress(MeznetError):
+        find([folder])
+
+
+def left_aside(files: Sequence[Path]) -> list[str]:
+    """Say of which kinds files are that lie beside images; nothing if there are none.
+
+    Examples
+    --------
+    >>> left_aside([Path("1.CR2"), Path("2.cr2"), Path("README")])
+    ['left aside 3 files that are no images it can read: 2 .cr2, 1 without a suffix.']
+    """
+    kinds = Counter(file.suffix.lower() or "without a suffix" for file in files).most_common()
+    named = [f"{count:,} {kind}" for kind, count in kinds[:6]]
+    if rest := sum(count for _, count in kinds[6:]):
+        named.append(f"{rest:,} of other kinds")
+    what = (
+        "1 file that is no image" if len(files) == 1 else f"{len(files):,} files that are no images"
+    )
+    return [f"left aside {what} it can read: {', '.join(named)}."] if files else []
 
 
 def complain(lines: object) -> None:

@@ -91,7 +91,9 @@ def test_label_bad_files_only(asked, tmp_path, capsys):
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(b"")
     status, out, err = run(capsys, "label", tmp_path)
-    assert (status, out, len(err), asked) == (2, "", 2, [])
+    assert (status, out, len(err)) == (2, "", 2)
+    assert run(capsys, "label", tmp_path, "--out", tmp_path / "table.csv")[0] == 2
+    assert not list(tmp_path.glob("table*"))
 
 
 def one_line(capsys, said, *argv):
@@ -167,7 +169,7 @@ def test_label_as_json(models, several, folder, capsys):
         argv += ["--model", name]
     rows = list(csv.DictReader(io.StringIO(run(capsys, *argv)[1])))
     status, out, err = run(capsys, *argv, "--json")
-    found = json.loads(out)
+    found = [json.loads(line) for line in out.splitlines()]
     assert (status, err) == (0, []) and len(found) == 4 * len(models)
     for row, record in zip(rows, found, strict=True):
         assert list(record) == list(row)

@@ -136,19 +136,29 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("command", ["label", "clip label", "index search zoo", "llm label"])
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [
+        ("label", "jsonl"),
+        ("clip label", "jsonl"),
+        ("index search zoo", "jsonl"),
+        ("llm label", "json"),
+    ],
+)
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--out", "table.txt"), "--out: table.txt must end in .csv, .json or .parquet."),
+        (("--out", "table.txt"), "--out: table.txt must end in .csv, .SUFFIX or .parquet."),
         (("--out", "table"), "must end in .csv"),
         (("--out", "nowhere/table.csv"), "--out: nowhere is no folder."),
-        (("--out", "a.json", "--json"), "--json is for standard output; --out FILE.json"),
+        (("--out", "a.SUFFIX", "--json"), "--json is for standard output; --out FILE.SUFFIX"),
         (("--json", "--out", "a.csv"), "--json is for standard output"),
     ],
 )
-def test_what_out_refuses(command, given, words, capsys, tmp_path, monkeypatch):
+def test_what_out_refuses(command, suffix, given, words, capsys, tmp_path, monkeypatch):
     """Before anything is read: no picture is there."""
+    given = [word.replace("SUFFIX", suffix) for word in given]
+    words = words.replace("SUFFIX", suffix)
     monkeypatch.chdir(tmp_path)
     more = ["--endpoint", "x", "--model", "y"] if command == "llm label" else []
     refused(capsys, words, *command.split(), "picture.png", *more, *given)
