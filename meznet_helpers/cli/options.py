@@ -112,6 +112,8 @@ def flag(name: str, text: str, **more: Any) -> Any:
 
 ALLOW = "Let what a file names, as an index does its network, be downloaded."
 METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
+NO_LABEL = "Say none of these at small scores; RISK, such as 0.05, of good labels may go by it."
+SETS = "Give sets, so many that SHARE of them, such as 0.9, hold the right label."
 MIN = "Leave out labels with less, from 0 to 1."
 FORMS = "CSV, JSON or Parquet, by its suffix; - is standard output."
 LINES = "Ends in .csv, .jsonl (JSON Lines) or .parquet (a folder); - is standard output."
@@ -121,6 +123,8 @@ Models = Annotated[list[str] | None, option("NAME", "Of a labeler; repeatable.",
 Ensemble = Annotated[str | None, option("METHOD", METHODS)]
 Top = Annotated[int, option("K", "Labels per image.", min=1)]
 Min = Annotated[float, typer.Option("--min", metavar="SCORE", help=MIN, min=0, max=1)]
+Risk = Annotated[float | None, option("RISK", NO_LABEL, "off")]
+Coverage = Annotated[float | None, option("SHARE", SETS, "off")]
 Seed = Annotated[int, option("N", "Of all that is drawn by chance.")]
 Out = Annotated[str, option("FILE", FORMS, callback=check_out)]
 Json = Annotated[bool, flag("--json", "JSON on standard output.", callback=check_out)]
