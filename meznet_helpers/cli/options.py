@@ -15,6 +15,7 @@ import typer
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.files import aside
+from meznet_helpers.names import MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from meznet_helpers.labelers import Labeler
     from meznet_helpers.labels import LabelSpace
 
-MODEL = "keras/MobileNetV2@tiny"
 SUFFIXES = (".csv", ".json", ".parquet")
 ROWS = (".csv", ".jsonl", ".parquet")
 

@@ -62,7 +62,9 @@ class KerasLabeler(BackboneLabeler):
 
     def here(self) -> bool:
         """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
-        return self.backbone.tag != "imagenet" or downloaded(self.backbone)
+        if self.backbone.tag == "imagenet" and not self.backbone.asset:
+            return downloaded(self.backbone)
+        return super().here()
 
     @functools.cached_property
     def model(self) -> Any:

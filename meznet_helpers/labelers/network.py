@@ -168,6 +168,10 @@ class BackboneLabeler(NetworkLabeler):
         self.labels = SPACES[backbone.labels]()
         self.side = backbone.side
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return not self.backbone.asset or store.is_here(self.backbone.asset)
+
     @property
     def calibration(self) -> Calibration | None:
         """What is known of its scores, if it is fed as the registry has it."""
