@@ -1,7 +1,7 @@
 """Measure how fast photographs are labeled, beside what else one would do, and print the ratios.
 
     python data/results/make_speed.py                      # all of it, 10,000 photographs
-    python data/results/make_speed.py --count 1000 --net keras/EfficientNetLite2
+    python data/results/make_speed.py --count 1000 --net keras/EfficientNetLite2@imagenet
 
 Each figure is taken in a process of its own, on an otherwise idle machine. The photographs are made
 of those that come with installed packages. ``speed.csv`` keeps what came of it here.
@@ -56,9 +56,11 @@ print(json.dumps((time.perf_counter() - began) / n))
     "timm, many": """
 import timm, torch
 from PIL import Image
-from meznet_helpers.names import labeler
-net = labeler(NET.replace("keras/EfficientNetLite", "timm/tf_efficientnet_lite"))
-model = net.model
+from meznet_helpers.labelers import backbone, registry
+from meznet_helpers.labelers.nets import of_backbone
+(twin,) = (net for net in registry().values() if net.asset == backbone(NET).asset
+           and (net.framework, net.tag) == ("timm", "imagenet"))
+model = of_backbone(twin).model
 config = timm.data.resolve_model_data_config(model)
 config |= {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 transform = timm.data.create_transform(**config, is_training=False)

@@ -109,11 +109,11 @@ class Choice:
         known = {net.calibration.photographs: net.calibration.n for net in nets}
         lines = []
         for photographs, n in known.items():
-            on = f"on {photographs} (n = {n:,}); no promise for yours."
+            on = f"{photographs} (n = {n:,}); no promise for yours."
             if self.risk is not None:
-                lines.append(f"none of these: takes its label from {self.risk:.0%} {on}")
+                lines.append(f"none of these: said of {self.risk:.0%} of what has a label, on {on}")
             if self.coverage is not None:
-                lines.append(f"sets: {self.coverage:.0%} hold the right label {on}")
+                lines.append(f"sets: {self.coverage:.0%} hold the right label, on {on}")
         return lines
 
 

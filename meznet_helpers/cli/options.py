@@ -111,7 +111,7 @@ def flag(name: str, text: str, **more: Any) -> Any:
 
 
 ALLOW = "Let what a file names, as an index does its network, be downloaded."
-METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
+METHODS = "Combine the models, or three published ones, to one: soft, hard, ..."
 NO_LABEL = "Say none of these at small scores; RISK, such as 0.05, of good labels may go by it."
 SETS = "Give sets, so many that SHARE of them, such as 0.9, hold the right label."
 MIN = "Leave out labels with less, from 0 to 1."
@@ -181,7 +181,7 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
     Parameters
     ----------
     names : list of str or None
-        None: the default model, or for an ensemble all nets that the repository brings.
+        None: the default model, or for an ensemble the published EfficientNet-Lites.
     ensemble : str or None
         A method that combines the named ones to one.
     download : bool
@@ -205,9 +205,10 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
     from meznet_helpers.predictions import unique_names
 
     if ensemble and not names:
-        from meznet_helpers.book.published import tiny_nets
+        from meznet_helpers.labelers import registry
 
-        names = list(tiny_nets()["model"])
+        published = [net for net in registry().values() if net.asset and net.tag == "imagenet"]
+        names = [net.name for net in published if net.framework == "keras"]
     members = [labeler(name, download=download) for name in names or [MODEL]]
     unique_names("models", [member.name for member in members])
     if ensemble is None:
