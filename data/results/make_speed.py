@@ -124,17 +124,24 @@ def photographs(folder: Path, count: int, width: int, height: int) -> list[str]:
     return files
 
 
+#: Runs a command; a small process does it, for the memory of who starts a child counts as its own.
+CHILD = """
+import json, resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+seconds = time.perf_counter() - began
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
+
+
 def command(*arguments: str) -> tuple[float, float]:
     """Run meznet; return its seconds, and the most memory it had, in MB."""
-    began = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "meznet_helpers.cli", *arguments], stdout=subprocess.DEVNULL
+    meznet = [sys.executable, "-m", "meznet_helpers.cli", *arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *meznet], check=True, capture_output=True, text=True
     )
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"meznet {' '.join(arguments[:2])} ended with {status}.")
-    unit = 1e6 if platform.system() == "Darwin" else 1e3
-    return time.perf_counter() - began, usage.ru_maxrss / unit
+    seconds, most = json.loads(done.stdout)
+    return seconds, most / (1e6 if platform.system() == "Darwin" else 1e3)
 
 
 def measure(net: str, count: int, folder: Path) -> list[tuple[str, float, str, str]]:

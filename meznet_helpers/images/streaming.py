@@ -71,6 +71,9 @@ def stream(
     names = display_names(sources) if names is None else list(names)
     if len(names) != len(sources):
         raise ImageError(f"{len(sources)} images need as many names, not {len(names)}.")
+    if len(sources) == 1:  # threads would take longer to begin than to read it
+        yield sorted_out(names, [array_or_error(sources[0], names[0], side)])
+        return
     pool = ThreadPoolExecutor(THREADS)
     try:
         before: list[int] = []

@@ -263,6 +263,8 @@ class Backbone:
         """
         if len(images) == 0:
             return np.zeros((0, self.size, self.size, 3), np.float32)
+        if len(images) == 1:
+            return scale(self.resize(images[0])[None], self.mode)
         with ThreadPoolExecutor() as pool:
             return scale(np.stack(list(pool.map(self.resize, images))), self.mode)
 
