@@ -98,7 +98,7 @@ def published(folder: Path) -> dict[str, tuple]:
         facts["ece_after_other_animals"] = fitted(probs[known], truth, others)[0]["ece_after"]
         ranks = (probs[known] > probs[known][np.arange(len(truth)), truth][:, None]).sum(axis=1)
         facts |= {"n_all": int(known.sum())} | shares("top1", ranks < 1) | shares("top5", ranks < 5)
-        found[name] = facts | {"photographs": ANIMALS}, first, right
+        found[name] = facts | {"photographs": ANIMALS, "labels": net.labels}, first, right
         same_first = probs.argmax(1) == first_labels.setdefault(net.asset, probs.argmax(1))
         if net.tag == "int8":
             found[name][0].update(shares("same_first_as_float32", same_first))
@@ -115,7 +115,8 @@ def own() -> dict[str, tuple]:
         kept = np.linspace(0, fit.sum() - 1, KEPT).astype(int)
         for name, probs in zip(predictions.models, predictions.probs, strict=True):
             facts, first, right = fitted(probs, truth, fit)
-            found[name] = facts | {"photographs": TINY}, first[kept], right[kept]
+            facts |= {"photographs": TINY, "labels": predictions.labels.name}
+            found[name] = facts, first[kept], right[kept]
     return found
 
 

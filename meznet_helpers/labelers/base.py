@@ -143,7 +143,7 @@ class Labeler(Served, ABC):
     @property
     def calibration(self) -> Calibration | None:
         """What is known of its scores from photographs with known labels; None if nothing is."""
-        return calibration.find(self.name)
+        return calibration.find(self.name, self.labels.name)
 
     def predict(
         self,

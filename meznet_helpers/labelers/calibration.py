@@ -24,6 +24,8 @@ class Calibration:
         For `meznet_helpers.measure.temper`.
     photographs : str
         What it was learned from. What follows from it is true of photographs like these.
+    labels : str
+        Name of the label space; with other labels it is not true.
     n : int
         How many they were.
     first, right : ndarray of float32, shape (n,)
@@ -32,6 +34,7 @@ class Calibration:
 
     temperature: float
     photographs: str
+    labels: str
     n: int
     first: np.ndarray
     right: np.ndarray
@@ -45,13 +48,15 @@ class Calibration:
         return set_threshold(self.right, coverage)
 
 
-def find(name: str) -> Calibration | None:
+def find(name: str, labels: str) -> Calibration | None:
     """Return what is known of a labeler's scores.
 
     Parameters
     ----------
     name : str
         A labeler's; for EfficientNet-Lite, one net in two frameworks, its asset's.
+    labels : str
+        Name of its label space.
 
     Returns
     -------
@@ -60,12 +65,13 @@ def find(name: str) -> Calibration | None:
 
     Examples
     --------
-    >>> find("efficientnet-lite0").temperature < 1  # it is less sure than it may be
+    >>> find("efficientnet-lite0", "imagenet").temperature < 1  # it is less sure than it may be
     True
-    >>> find("keras/ResNet50@imagenet") is None
+    >>> find("keras/ResNet50@imagenet", "imagenet") is None
     True
     """
-    return _all().get(name)
+    known = _all().get(name)
+    return known if known is not None and known.labels == labels else None
 
 
 @functools.cache
@@ -80,6 +86,7 @@ def _all() -> dict[str, Calibration]:
         name: Calibration(
             fact["temperature"],
             fact["photographs"],
+            fact["labels"],
             fact["n"],
             *(scores[f"{name} {kind}"].astype(np.float32) for kind in ("first", "right")),
         )

@@ -179,7 +179,7 @@ class BackboneLabeler(NetworkLabeler):
         if registry().get(net.name) != net:
             return None
         quick = "-int8" if net.tag == "int8" else ""
-        return calibration.find(f"{net.asset}{quick}" if net.asset else net.name)
+        return calibration.find(f"{net.asset}{quick}" if net.asset else net.name, net.labels)
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone's fields; see `Labeler.recipe`."""

@@ -52,6 +52,13 @@ def test_a_net_that_is_fed_otherwise_has_none():
     assert labeler("keras/ResNet50").calibration is None
 
 
+def test_with_labels_of_your_own_a_labeler_has_none():
+    from meznet_helpers.words import ZeroShotLabeler
+
+    assert ZeroShotLabeler("tiny").calibration is not None
+    assert ZeroShotLabeler("tiny", ["cat", "dog"]).calibration is None
+
+
 def test_one_net_in_two_frameworks_has_one():
     for number in range(3):
         one = labeler(f"keras/EfficientNetLite{number}").calibration
@@ -69,7 +76,7 @@ def test_every_net_with_weights_here_has_seen_some():
 
 @pytest.mark.parametrize("name", FACTS)
 def test_scores_and_facts_fit(name):
-    known, facts = calibration.find(name), FACTS[name]
+    known, facts = calibration.find(name, FACTS[name]["labels"]), FACTS[name]
     assert (known.temperature, known.n) == (facts["temperature"], facts["n"])
     assert known.first.shape == known.right.shape and len(known.first) <= known.n
     assert (known.right <= known.first + 1e-3).all() and (known.first <= 1).all()

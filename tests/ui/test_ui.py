@@ -20,6 +20,7 @@ from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
 from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.names import MODEL
 from meznet_helpers.ui import desk
 from meznet_helpers.words import ZeroShotLabeler
 
@@ -72,8 +73,18 @@ def opened(browser, address: str):
         tab.asked = []
         tab.on("request", lambda request: tab.asked.append(request.url))
         tab.goto(address)
+        choose(tab, desk.WORDS)
         tab.get_by_label("Your labels, with commas").fill(WORDS)
         yield tab
+
+
+def choose(tab, kind: str) -> None:
+    """Choose a labeler by what it is good for."""
+    text = {kind: text for text, kind in desk.offers([])}[kind]
+    field = tab.get_by_label("Labeler", exact=True)
+    field.click()
+    field.fill(text)
+    tab.get_by_role("option", name=text, exact=True).click()
 
 
 def answer(tab) -> tuple[str, list[str]]:
@@ -185,15 +196,12 @@ def test_examples_and_other_labelers(address, browser):
         for kind, said in (
             (desk.TUNED, "clip/tuned@tiny: 2 labels."),
             (desk.ANIMALS, "prototypes/animals@tiny: 90 labels."),
-            ("keras/MobileNet@tiny", "keras/MobileNet@tiny: 200 labels."),
-            (desk.MANY, "ensemble/soft(keras/EfficientNetV2B0@tiny,"),
+            ("keras/MobileNet@tiny", "keras/MobileNet@tiny: 200 labels. Scores are calibrated on"),
+            (desk.MANY, f"ensemble/soft({desk.nets()[0]},"),
         ):
-            field = tab.get_by_label("Labeler", exact=True)
-            field.click()
-            field.fill(kind)
-            tab.get_by_role("option", name=kind, exact=True).click()
+            choose(tab, kind)
             tab.locator("#remark p", has_text=said).wait_for(timeout=WAIT)
-        captions = tab.get_by_text(re.compile(r"keras/\w+@tiny, \d+ x \d+ pixels"))
+        captions = tab.get_by_text(re.compile(r"keras/\w+@\w+, \d+ x \d+ pixels"))
         assert captions.count() >= 3
 
 
@@ -244,7 +252,12 @@ def test_what_cannot_be_served(address, tmp_path):
 def test_only_what_is_offered_can_be_chosen(monkeypatch):
     nets = desk.nets()
     assert "keras/MobileNet@tiny" in nets and "timm/regnetx_002@tiny" in nets
-    assert nets.index("keras/ResNet50@imagenet") > nets.index("llm/captioner@tiny")
+    assert "keras/ResNet50@imagenet" not in nets  # it is not on this machine
+    with_lites = [name for name in nets if "Lite" in name]
+    assert nets[: len(with_lites)] == with_lites  # real ones first
+    texts, kinds = zip(*desk.offers(["mine"]), strict=True)
+    assert len(set(texts)) == len(texts) and {*nets, "mine", desk.WORDS, desk.MANY} <= {*kinds}
+    assert kinds[0] == (MODEL if with_lites else "mine")
     monkeypatch.setattr(TimmLabeler, "here", lambda self: "18" in self.net)
     assert desk.choose("timm/resnet18", "", "", [], "soft", {}).name == "timm/resnet18@imagenet"
     for kind in ("clip/tuned@/etc", "keras/Nothing@imagenet", "timm/resnet34", "nothing"):
