@@ -62,7 +62,9 @@ class KerasLabeler(BackboneLabeler):
 
     def here(self) -> bool:
         """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
-        return self.backbone.tag != "imagenet" or downloaded(self.backbone)
+        if self.backbone.asset or self.backbone.tag != "imagenet":
+            return super().here()
+        return downloaded(self.backbone)
 
     @functools.cached_property
     def model(self) -> Any:

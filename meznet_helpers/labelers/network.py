@@ -179,6 +179,10 @@ class BackboneLabeler(NetworkLabeler):
         """Make a labeler of a backbone's fields."""
         return cls(Backbone(**recipe))
 
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return not self.backbone.asset or store.is_here(self.backbone.asset)
+
     def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image."""
         return lambda image: scale(self.backbone.resize(image), self.backbone.mode)
