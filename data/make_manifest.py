@@ -24,6 +24,10 @@ TRAINED_ON = (
 
 # Folder of data/ -> what holds for every file in it. Cards are README.md files beside the assets.
 FOLDERS = {
+    "calibration": {
+        "licence": "MIT; what nets say of photographs, which are not in it",
+        "source": "computed by this project's script; the photographs are named in the card",
+    },
     "emojizoo": {
         "licence": "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0 and MIT, by style; see the card",
         "source": "npm packages of seven icon sets, drawn by this project's script; see the card",
@@ -33,8 +37,8 @@ FOLDERS = {
         "source": "project:meznet by frankiethull, and this project's measurement; see the card",
     },
     "labels": {
-        "licence": "none stated by the source; identifiers only, no words and no images",
-        "source": "class lists of Tiny-ImageNet (Stanford CS231n); see the card",
+        "licence": "none stated by the source, and WordNet's, by file: identifiers, no images",
+        "source": "class lists of Tiny-ImageNet (Stanford CS231n), and WordNet; see the card",
     },
     "models/clip": {
         "licence": TRAINED_ON,

@@ -1,10 +1,18 @@
 """From any name to its labeler: the one place that knows all kinds."""
 
+from typing import TYPE_CHECKING
+
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Labeler, nets, registry
+
+if TYPE_CHECKING:
+    from meznet_helpers.labelers import Labeler
+
+#: The labeler that is taken where none is named: the best published one that needs at most 8 ms
+#: for a photograph on one core. ``data/calibration/README.md`` says how it was chosen.
+MODEL = "keras/EfficientNetLite0@imagenet"
 
 
-def labeler(name: str, *, download: bool = False, **preprocessing: str) -> Labeler:
+def labeler(name: str, *, download: bool = False, **preprocessing: str) -> "Labeler":
     """Make a labeler by name.
 
     Parameters
@@ -55,13 +63,15 @@ def labeler(name: str, *, download: bool = False, **preprocessing: str) -> Label
         return EnsembleLabeler(parts, method)
     others = {"clip": _clip, "llm": _llm, "prototypes": _prototypes}
     if kind not in others:
+        from meznet_helpers.labelers import nets
+
         return nets.net(name, **preprocessing)
     for key in preprocessing:
         raise MeznetError(f"{key} is for nets of the registry, not for {name}.")
     return others[kind](name, *rest.partition("@")[::2], download)
 
 
-def _clip(name: str, kind: str, source: str, download: bool) -> Labeler:
+def _clip(name: str, kind: str, source: str, download: bool) -> "Labeler":
     """Make a labeler of CLIP: with the default labels, or of a folder."""
     from meznet_helpers.words import TunedLabeler, ZeroShotLabeler
 
@@ -75,14 +85,14 @@ def _clip(name: str, kind: str, source: str, download: bool) -> Labeler:
     )
 
 
-def _prototypes(name: str, _: str, __: str, download: bool) -> Labeler:
+def _prototypes(name: str, _: str, __: str, download: bool) -> "Labeler":
     """Make a labeler of an index of prototypes."""
     from meznet_helpers.prototypes import PrototypeLabeler
 
     return PrototypeLabeler(name.removeprefix("prototypes/"), download=download)
 
 
-def _llm(name: str, kind: str, source: str, _: bool) -> Labeler:
+def _llm(name: str, kind: str, source: str, _: bool) -> "Labeler":
     """Make a captioner, or a judge of all the nets of this repository."""
     from meznet_helpers.ensembles import EnsembleLabeler
     from meznet_helpers.llm import CaptionLabeler, LocalJudge
@@ -90,6 +100,8 @@ def _llm(name: str, kind: str, source: str, _: bool) -> Labeler:
     if kind == "captioner":
         return CaptionLabeler(source or None)
     if kind == "judge" and source:
+        from meznet_helpers.labelers import registry
+
         tiny = [labeler(net) for net in registry() if net.endswith("@tiny")]
         return EnsembleLabeler(tiny, LocalJudge(source))
     raise MeznetError(

@@ -43,7 +43,6 @@ MAX_LINES = 400  # of code: without docstrings, comments and blank lines
 INDIRECT = {
     "h5py": "a test's child process writes weights with it as Keras publishes them",
     "import-linter": "run as a program, by this file",
-    "pyarrow": "pandas writes Parquet with it",
     "ipykernel": "the kernel that the chapters run in",
     "jupyterlab": "make lab opens it, and so does the lab test",
     "mglearn": "plots/networks.py loads one file of it",

@@ -28,7 +28,7 @@ from meznet_helpers.measure import (
 
 RISK, COVERAGE = 0.05, 0.9  # at which the card says what comes of the thresholds
 KEPT = 1000  # scores of each of the project's own labelers
-ANIMALS = "photographs of 23 animals, up to 320 pixels wide"
+ANIMALS = "photographs of 39 animals, up to 320 pixels wide"
 TINY = "photographs of Tiny-ImageNet, 64 pixels wide"
 
 
@@ -75,29 +75,29 @@ def fitted(
 
 
 def published(folder: Path) -> dict[str, tuple]:
-    """Judge each published net on the animals."""
+    """Judge each published net on the animals; any kind of an animal is right."""
     files, kinds = animals.photographs(folder)
-    same, some = animals.labels_of(same=True), animals.labels_of()
-    known = np.isin(kinds, list(same))
-    truth = np.array([same[kind][0] for kind in kinds[known]])
+    some = animals.labels_of()
+    known = np.isin(kinds, list(some))
     fit = animals.halves(kinds[known])
-    # other animals, too: half of the labels, whole
-    labels, place = np.unique(truth, return_inverse=True)
-    others = np.isin(place, np.random.default_rng(0).permutation(len(labels))[: len(labels) // 2])
+    # other animals, too: half of them, whole
+    names, place = np.unique(kinds[known], return_inverse=True)
+    others = np.isin(place, np.random.default_rng(0).permutation(len(names))[: len(names) // 2])
     found, first_labels = {}, {}
     for net in registry().values():  # the one in 8 bits comes after the one in 32
         if not net.asset or net.framework != "timm":
             continue
         name = net.asset + ("-int8" if net.tag == "int8" else "")
         probs = of_backbone(net).predict(files, progress=True).probs[0]
-        unknown = probs[~np.isin(kinds, list(some))]
-        facts, first, right = fitted(probs[known], truth, fit, unknown)
+        # of several right labels, the one that the net finds likeliest
+        fitting = [np.array(some[kind]) for kind in kinds[known]]
+        truth = np.array([
+            places[row[places].argmax()] for row, places in zip(probs[known], fitting, strict=True)
+        ])  # fmt: skip
+        facts, first, right = fitted(probs[known], truth, fit, probs[~known])
         facts["ece_after_other_animals"] = fitted(probs[known], truth, others)[0]["ece_after"]
-        all_known = np.isin(kinds, list(some))
-        top = np.argsort(-probs, axis=1)[:, :5]
-        hit = np.array([np.isin(top[row], some[kinds[row]]) for row in np.flatnonzero(all_known)])
-        facts |= {"n_39_animals": int(all_known.sum())} | shares("kind_top1", hit[:, 0])
-        facts |= shares("kind_top5", hit.any(1))
+        ranks = (probs[known] > probs[known][np.arange(len(truth)), truth][:, None]).sum(axis=1)
+        facts |= {"n_all": int(known.sum())} | shares("top1", ranks < 1) | shares("top5", ranks < 5)
         found[name] = facts | {"photographs": ANIMALS}, first, right
         same_first = probs.argmax(1) == first_labels.setdefault(net.asset, probs.argmax(1))
         if net.tag == "int8":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from meznet_helpers.cli import options
-from meznet_helpers.cli.label import write_labels
+from meznet_helpers.cli.label import Choice, write_labels
 from meznet_helpers.cli.options import option
 from meznet_helpers.errors import MeznetError
 
@@ -59,7 +59,7 @@ def label(
     """
     net = clip(model, labels, labels_file, template, download)  # complain before anything is read
     return write_labels(
-        images, lambda: [net], top, least, out, as_json, restart, templates=template or []
+        images, lambda: [net], Choice(top, least), out, as_json, restart, templates=template or []
     )
 
 

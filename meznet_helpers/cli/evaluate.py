@@ -42,7 +42,7 @@ def evaluate(
     Examples
     --------
     meznet evaluate --data animals --model keras/MobileNet@tiny --confusion matrix.csv
-    meznet evaluate --data tiny-imagenet-200 --ensemble soft --json
+    meznet evaluate --data tiny-imagenet-200 --model timm/regnetx_002@tiny --json
     """
     import pandas as pd
     from sklearn.metrics import confusion_matrix

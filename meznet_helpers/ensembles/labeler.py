@@ -85,18 +85,26 @@ class EnsembleLabeler(Labeler):
         probs = [member.probabilities(images) for member in self.members]
         return self._combined(probs, names).probs[0]
 
+    def batch(self, images: Images, *, calibrated: bool = False) -> np.ndarray:
+        """Label one batch; with `calibrated`, combine what members say that are calibrated."""
+        if not calibrated or not len(images):
+            return super().batch(images)
+        probs = [member.batch(images, calibrated=True) for member in self.members]
+        return self._combined(probs, images.names).probs[0]
+
     def _predicted(
-        self, images: Images | list, batch_size: int, progress: bool
+        self, images: Images | list, batch_size: int, progress: bool, calibrated: bool
     ) -> tuple[list[str], np.ndarray, list[ImageError]]:
         """See `Labeler._predicted`; member by member where all pictures are in memory."""
         if not isinstance(images, Images) and any(path_of(image) for image in images):
-            return super()._predicted(images, batch_size, progress)
+            return super()._predicted(images, batch_size, progress, calibrated)
         given = images if isinstance(images, Images) else read_many(images)
         errors = [] if given is images else list(given.errors)
         probs = []
         for member in self.members:
             try:
-                part = member._predicted(Images(given.arrays, given.names), batch_size, progress)
+                some = Images(given.arrays, given.names)
+                part = member._predicted(some, batch_size, progress, calibrated)
             finally:
                 member.release()
             probs.append(part[1])

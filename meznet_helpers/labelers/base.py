@@ -12,7 +12,10 @@ import numpy as np
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import ImageError, Images, as_images, stream
 from meznet_helpers.images.reading import as_sources
+from meznet_helpers.labelers import calibration
+from meznet_helpers.labelers.calibration import Calibration
 from meznet_helpers.labels import LabelSpace, from_names
+from meznet_helpers.measure import temper
 from meznet_helpers.predictions import Predictions
 from meznet_helpers.progress import bar
 
@@ -137,7 +140,19 @@ class Labeler(Served, ABC):
         """
         return self._served(self._probabilities, images)
 
-    def predict(self, images: Any, *, batch_size: int = 32, progress: bool = False) -> Predictions:
+    @property
+    def calibration(self) -> Calibration | None:
+        """What is known of its scores from photographs with known labels; None if nothing is."""
+        return calibration.find(self.name)
+
+    def predict(
+        self,
+        images: Any,
+        *,
+        batch_size: int = 32,
+        progress: bool = False,
+        calibrated: bool = False,
+    ) -> Predictions:
         """Label images.
 
         Parameters
@@ -149,6 +164,8 @@ class Labeler(Served, ABC):
             Images per call of the network; it changes speed and memory, not the result.
         progress : bool
             Show a bar where there is a terminal or a notebook.
+        calibrated : bool
+            Temper the probabilities as `calibration` says, where something is known.
 
         Returns
         -------
@@ -162,7 +179,7 @@ class Labeler(Served, ABC):
         """
         check_batch_size(batch_size)
         images = images if isinstance(images, Images) else as_sources(images)
-        names, probs, errors = self._predicted(images, batch_size, progress)
+        names, probs, errors = self._predicted(images, batch_size, progress, calibrated)
         if errors and not names:
             raise errors[0]
         for error in errors:
@@ -170,14 +187,14 @@ class Labeler(Served, ABC):
         return Predictions(probs[None], (self.name,), names, self.labels)
 
     def _predicted(
-        self, images: Images | list, batch_size: int, progress: bool
+        self, images: Images | list, batch_size: int, progress: bool, calibrated: bool
     ) -> tuple[list[str], np.ndarray, list[ImageError]]:
         """Return names and probabilities of what can be read, and what is wrong with the rest."""
         names, errors = [], []
         parts = [np.zeros((0, len(self.labels)), np.float32)]
         steps = bar(total=len(images), label=self.name, unit="img") if progress else None
         with steps or contextlib.nullcontext():
-            for batch, probs in self.stream(images, batch_size=batch_size):
+            for batch, probs in self.stream(images, batch_size=batch_size, calibrated=calibrated):
                 names += batch.names
                 errors += batch.errors
                 parts.append(probs)
@@ -186,7 +203,12 @@ class Labeler(Served, ABC):
         return names, np.concatenate(parts), errors
 
     def stream(
-        self, sources: Images | Iterable[Any], *, batch_size: int = 32, draft: bool = False
+        self,
+        sources: Images | Iterable[Any],
+        *,
+        batch_size: int = 32,
+        draft: bool = False,
+        calibrated: bool = False,
     ) -> Iterator[tuple[Images, np.ndarray]]:
         """Label any number of images, a batch at a time; files are decoded ahead of the network.
 
@@ -198,6 +220,8 @@ class Labeler(Served, ABC):
         draft : bool
             Decode large JPEGs at a part of their size, but with a short side of at least twice
             `side`. That is several times as fast and changes probabilities a little.
+        calibrated : bool
+            As for `predict`.
 
         Yields
         ------
@@ -227,14 +251,16 @@ class Labeler(Served, ABC):
             side = 2 * self.side if draft and self.side else None
             batches = stream(sources, side=side, batch_size=batch_size)
         for batch in batches:
-            yield batch, self.batch(batch)
+            yield batch, self.batch(batch, calibrated=calibrated)
 
-    def batch(self, images: Images) -> np.ndarray:
+    def batch(self, images: Images, *, calibrated: bool = False) -> np.ndarray:
         """Label the images of one batch of a stream, which may be without any.
 
         Parameters
         ----------
         images : Images
+        calibrated : bool
+            As for `predict`.
 
         Returns
         -------
@@ -242,7 +268,9 @@ class Labeler(Served, ABC):
         """
         if not len(images):
             return np.zeros((0, len(self.labels)), np.float32)
-        return self.probabilities(list(images.arrays))
+        probs = self.probabilities(list(images.arrays))
+        known = self.calibration if calibrated else None
+        return probs if known is None else temper(probs, known.temperature)
 
 
 def check_batch_size(size: int) -> None:
@@ -264,8 +292,8 @@ def largest_side(labelers: Iterable[Labeler]) -> int | None:
     Examples
     --------
     >>> from meznet_helpers.labelers import nets
-    >>> largest_side([nets.net("keras/MobileNet@tiny"), nets.net("keras/MobileNetV2@tiny")])
-    160
+    >>> largest_side([nets.net("keras/MobileNet@tiny"), nets.net("keras/EfficientNetLite0")])
+    256
     """
     sides = [labeler.side for labeler in labelers]
     return None if None in sides else max(sides)

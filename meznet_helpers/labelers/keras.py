@@ -62,9 +62,9 @@ class KerasLabeler(BackboneLabeler):
 
     def here(self) -> bool:
         """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
-        if self.backbone.asset or self.backbone.tag != "imagenet":
-            return super().here()
-        return downloaded(self.backbone)
+        if self.backbone.tag == "imagenet" and not self.backbone.asset:
+            return downloaded(self.backbone)
+        return super().here()
 
     @functools.cached_property
     def model(self) -> Any:

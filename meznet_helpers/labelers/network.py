@@ -17,8 +17,10 @@ import numpy as np
 from meznet_helpers.assets import store
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.images import ImageError, read
-from meznet_helpers.labelers.backbones import Backbone, scale
+from meznet_helpers.labelers import calibration
+from meznet_helpers.labelers.backbones import Backbone, registry, scale
 from meznet_helpers.labelers.base import Labeler
+from meznet_helpers.labelers.calibration import Calibration
 from meznet_helpers.labels import imagenet, tiny_imagenet
 
 #: Label space of a backbone, by name.
@@ -164,7 +166,20 @@ class BackboneLabeler(NetworkLabeler):
         self.backbone = backbone
         self.name = backbone.name
         self.labels = SPACES[backbone.labels]()
-        self.side = backbone.size
+        self.side = backbone.side
+
+    def here(self) -> bool:
+        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
+        return not self.backbone.asset or store.is_here(self.backbone.asset)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What is known of its scores, if it is fed as the registry has it."""
+        net = self.backbone
+        if registry().get(net.name) != net:
+            return None
+        quick = "-int8" if net.tag == "int8" else ""
+        return calibration.find(f"{net.asset}{quick}" if net.asset else net.name)
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone's fields; see `Labeler.recipe`."""
@@ -178,10 +193,6 @@ class BackboneLabeler(NetworkLabeler):
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
         """Make a labeler of a backbone's fields."""
         return cls(Backbone(**recipe))
-
-    def here(self) -> bool:
-        """Say whether the weights are on this machine; see `NetworkLabeler.here`."""
-        return not self.backbone.asset or store.is_here(self.backbone.asset)
 
     def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what `Backbone.prepare` does to one image."""

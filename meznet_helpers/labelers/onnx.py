@@ -78,9 +78,7 @@ def session(labeler: "BackboneLabeler") -> Callable[[np.ndarray], tuple[np.ndarr
     MeznetError
         If its weights are not there.
     """
-    path = place(labeler)
-    if not path.is_file():
-        _make(labeler, path)
+    path = export(labeler)
     try:
         return _loaded(path)
     except Exception as error:  # ONNX Runtime's own errors have no common base
@@ -101,32 +99,55 @@ def _loaded(path: Path) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     return lambda batch: tuple(net.run(["probabilities", "features"], {"pixels": batch}))
 
 
-def _make(labeler: "BackboneLabeler", path: Path) -> None:
-    """Export a net, in a process that may import its framework, and the 8 bits of it here."""
+def export(labeler: "BackboneLabeler") -> Path:
+    """Export a net, unless that was done before.
+
+    It is loaded in a process of its own, which may import its framework; 8 bits are made of the
+    exported 32.
+
+    Parameters
+    ----------
+    labeler : BackboneLabeler
+
+    Returns
+    -------
+    Path
+        As `place` returns it; the file is there.
+
+    Raises
+    ------
+    NotExportable
+        If the net can't be exported, or the store can't be written.
+    MeznetError
+        If its weights are not there.
+    """
     from filelock import FileLock
 
     from meznet_helpers.labelers.worker import Worker
 
+    path = place(labeler)
+    if path.is_file():
+        return path
+    labeler.weights_file()  # says what is missing before anything is made
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        with lock:
+        with FileLock(path.with_suffix(".lock")):
+            why_not = ""
             if path.is_file():
-                return
+                return path
             if labeler.backbone.tag == "int8":
-                whole = labeler.in_float32()
-                session(whole)
-                quantize(labeler, place(whole), path)
-                return
-            worker = Worker(labeler, KERAS_BACKEND="torch")
-            try:
-                why_not = str(worker.call("_export", path=str(path)))
-            finally:
-                worker.end()
+                quantize(labeler, export(labeler.in_float32()), path)
+            else:
+                worker = Worker(labeler, KERAS_BACKEND="torch")
+                try:
+                    why_not = str(worker.call("_export", path=str(path)))
+                finally:
+                    worker.end()
     except OSError as error:
         why_not = f"{path.parent} can't be written, {reason(error)}"
     if why_not:
         raise NotExportable(f"{labeler.name} can't be exported to ONNX ({why_not}).")
+    return path
 
 
 def write(model: Any, size: int, path: Path) -> np.ndarray:

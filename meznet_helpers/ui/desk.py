@@ -12,20 +12,28 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import read
 from meznet_helpers.labelers import Labeler, pretrained, registry
 from meznet_helpers.llm import captioner
-from meznet_helpers.names import labeler
+from meznet_helpers.names import MODEL, labeler
 from meznet_helpers.words import PHOTO, ZeroShotLabeler, clip
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
 FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")
+OWN = ("@tiny", "@photos")
 WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
 ANIMALS = "Prototypes, 90 drawn animals"
+#: What is no net, and what it is good for.
+KINDS = {
+    WORDS: f"Whatever you type: {WORDS}",
+    ANIMALS: f"Drawings of animals: {ANIMALS}",
+    TUNED: f"Drawings: {TUNED}",
+    MANY: f"Several nets at once: {MANY}",
+}
 
 
 def nets() -> list[str]:
-    """Return what the page offers by name: backbones, CLIP and captioners, this project's first.
+    """Return what the page offers by name: published nets, this project's own, CLIP, captioners.
 
-    Those of the hub are offered where they are on this machine.
+    Published ones are offered where they are on this machine, real ones first.
 
     Returns
     -------
@@ -36,15 +44,61 @@ def nets() -> list[str]:
     >>> "keras/MobileNetV2@tiny" in nets()
     True
     """
-    own = [name for name in registry() if not name.endswith("@imagenet")]
-    own += ["clip/zero-shot@tiny", "llm/captioner@tiny"]
+    own = [name for name, net in registry().items() if net.tag in ("tiny", "photos")]
+    published = [
+        name
+        for name, net in registry().items()
+        # one net in two frameworks is offered once
+        if name not in own and not (net.asset and net.framework == "timm") and labeler(name).here()
+    ]
     hub = {"clip/zero-shot@openai": clip, "llm/captioner@blip": captioner}
     there = [
         name
         for name, kind in hub.items()
         if pretrained.here(kind.CHECKPOINTS[name.partition("@")[2]])
     ]
-    return [*own, *(name for name in registry() if name not in own), *there]
+    return [*published, *there, *own, "clip/zero-shot@tiny", "llm/captioner@tiny"]
+
+
+def offers(checkpoints: Sequence[str]) -> list[tuple[str, str]]:
+    """Return all choices, each with what it is good for; the first one is taken at the beginning.
+
+    Parameters
+    ----------
+    checkpoints : sequence of str
+        Names of folders and files that the page was started with.
+
+    Returns
+    -------
+    list of (str, str)
+        The text to show, and the choice.
+
+    Examples
+    --------
+    >>> offers(["my-clip"])[-1][1]
+    'llm/captioner@tiny'
+    """
+    found = {name: _good_for(name) for name in nets()}
+    real = [(text, name) for name, text in found.items() if not name.endswith(OWN)]
+    real.sort(key=lambda offer: offer[1] != MODEL)
+    return [
+        *real,
+        *((f"Yours: {name}", name) for name in checkpoints),
+        *((text, kind) for kind, text in KINDS.items()),
+        *((text, name) for name, text in found.items() if name.endswith(OWN)),
+    ]
+
+
+def _good_for(name: str) -> str:
+    """Say what a net is good for, and name it."""
+    if name.startswith("clip/"):
+        return f"Any words, the default ones: {name}"
+    if name.startswith("llm/"):
+        return f"Words of a captioner: {name}"
+    if name.endswith(OWN):
+        return f"Small pictures, 200 kinds: {name}"
+    how = ", quickly" if name.endswith("@int8") else ""
+    return f"Photographs, 1,000 kinds of things and animals{how}: {name}"
 
 
 def choose(
@@ -156,13 +210,13 @@ class Desk:
         with self._lock:
             try:
                 net = self._labeler(*fields)
-                scores = net.predict([image]).probs[0, 0]
+                scores = net.predict([image], calibrated=True).probs[0, 0]
                 seen = saw(net, image)
             except MeznetError as error:
                 return {}, [], str(error)
         best = np.argsort(-scores, kind="stable")[:TOP]
         bars = {_unlike(net, label): float(scores[label]) for label in best}
-        return bars, seen, f"{net.name}: {len(net.labels)} labels."
+        return bars, seen, f"{net.name}: {len(net.labels):,} labels.{_scores(net)}"
 
     def _labeler(self, *fields: Any) -> Labeler:
         key = tuple(tuple(field) if isinstance(field, list) else field for field in fields)
@@ -172,6 +226,12 @@ class Desk:
                 self._last[1].release()
             self._last = key, net
         return self._last[1]
+
+
+def _scores(net: Labeler) -> str:
+    """Say what the scores are worth."""
+    known = net.calibration
+    return f" Scores are calibrated on {known.photographs}." if known else ""
 
 
 def _unlike(net: Labeler, label: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from meznet_helpers.assets import profile
 from meznet_helpers.ensembles import METHODS
-from meznet_helpers.ui.desk import ANIMALS, MANY, TOP, TUNED, WORDS, Desk, nets, opened, take
+from meznet_helpers.ui.desk import MANY, TOP, WORDS, Desk, nets, offers, opened, take
 from meznet_helpers.words import PHOTO
 
 #: A single picture would fill the column.
@@ -37,7 +37,7 @@ def page(checkpoints: Sequence[Path]) -> Any:
     import gradio as gr
 
     known = {path.name: path for path in checkpoints if opened(path)}
-    desk = Desk(known)
+    desk, choices = Desk(known), offers([*known])
     with gr.Blocks(
         title="meznet", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)
     ) as blocks:
@@ -56,12 +56,12 @@ def page(checkpoints: Sequence[Path]) -> Any:
                 )
             with gr.Column():
                 kind = gr.Dropdown(
-                    [WORDS, TUNED, ANIMALS, *known, MANY, *nets()],
-                    value=WORDS,
+                    choices,
+                    value=choices[0][1],
                     label="Labeler",
                     allow_custom_value=True,
                 )
-                with gr.Group() as for_words:
+                with gr.Group(visible=choices[0][1] == WORDS) as for_words:
                     words = gr.Textbox(
                         EXAMPLE_WORDS, label="Your labels, with commas", max_length=20_000
                     )

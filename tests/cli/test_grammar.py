@@ -264,7 +264,7 @@ def test_models_that_are_published_and_fetched(capsys, monkeypatch):
     ]  # fmt: skip
     for name in names:
         row, fact = table.loc[name], facts[whole + "-int8" * name.endswith("int8")]
-        assert (row["accuracy"], row["n"]) == (fact["kind_top1"], 2204)
+        assert (row["accuracy"], row["n"]) == (fact["top1"], 2204)
         hits = round(row["accuracy"] * 2204)
         wanted = binomtest(hits, 2204).proportion_ci(method="wilson")
         assert (row["low"], row["high"]) == pytest.approx(tuple(wanted), abs=2e-4)
