@@ -73,8 +73,10 @@ FOLDERS = {
         "source": "measured by this project's scripts; see the card",
     },
     "validation": {
-        "licence": "MIT; the images' names and ids are Tiny-ImageNet's",
-        "source": "computed by this project's script from its own nets; see the card",
+        "licence": "MIT; the images' names and ids are Tiny-ImageNet's, whose photographs, not in "
+        "here, are ImageNet's: for non-commercial research and education",
+        "source": "predictions computed by this project's script, by its own nets and by "
+        "EfficientNet-Lite (Google, Apache-2.0); see the card",
     },
 }
 

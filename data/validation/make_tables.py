@@ -1,10 +1,10 @@
-"""Write the predictions of the tiny nets on Tiny-ImageNet's validation images.
+"""Write the predictions of the book's labelers on Tiny-ImageNet's validation images.
 
     python data/validation/make_tables.py --images tiny-imagenet-200
 
 `--images` is the unpacked data set (val/images, val/val_annotations.txt). `images.csv.gz` splits
-the images; `own/`, `spelled/` and `later/` hold the predictions, one folder for each condition;
-`sources.csv` says what they were made from.
+the images; `own/`, `spelled/`, `later/` and `published/` hold the predictions, one folder for each
+condition; `sources.csv` says what they were made from. `meznet fetch` gets the published nets.
 """
 
 import argparse
@@ -65,6 +65,8 @@ def models_of(condition: str) -> list[str]:
     """Return which models label them."""
     if condition == "later chapters":
         return list(validation_set.LATER)
+    if condition == "published":
+        return list(validation_set.PUBLISHED)
     nets = tiny_nets()["model"].tolist()
     spelled = condition == "caffe, nearest"  # the exhibit cast its spell on Keras' nets
     return [net for net in nets if net.startswith("keras/") or not spelled]

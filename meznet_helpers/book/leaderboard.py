@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from meznet_helpers.assets import profile, store
-from meznet_helpers.book.validation_set import LATER, models, split, tables
+from meznet_helpers.book.validation_set import (
+    LATER,
+    PUBLISHED,
+    absent,
+    assets_of,
+    models,
+    split,
+    tables,
+)
 from meznet_helpers.ensembles import logistic_lasso, soft
 from meznet_helpers.llm import LocalJudge
 from meznet_helpers.measure import (
@@ -45,6 +53,8 @@ class Entry:
         How it makes one of several.
     assets : tuple of str
         What it needs besides its members.
+    seen : str
+        Whether it has seen the images that judge in its training: ``"possibly"``, or nothing.
     """
 
     name: str
@@ -52,10 +62,13 @@ class Entry:
     members: tuple[str, ...]
     combine: Combine | None = None
     assets: tuple[str, ...] = ()
+    seen: str = ""
 
 
 def entries() -> list[Entry]:
-    """Return the rows: single labelers by chapter, then what combines them.
+    """Return the rows: single labelers by chapter, published nets, then what combines labelers.
+
+    No ensemble has a published net in it: their training may have had the images that judge.
 
     Examples
     --------
@@ -70,6 +83,7 @@ def entries() -> list[Entry]:
     everything = nets + later
     return [
         *single,
+        *(Entry(name, 1, (name,), seen="possibly") for name in PUBLISHED),
         Entry(f"soft ensemble of the {len(nets)} nets", 2, nets, _soft),
         Entry(f"stacked ensemble of the {len(nets)} nets", 2, nets, _stacked),
         Entry("llm/judge@tiny", 6, nets, _judged, ("models/judge/model.safetensors",)),
@@ -101,7 +115,7 @@ def halves() -> dict[str, tuple[Predictions, np.ndarray]]:
     halves = {}
     for part in ("fit", "judge"):
         (nets, truth), (others, _) = tables(part), tables(part, "later chapters")
-        halves[part] = Predictions.join(nets, others), truth
+        halves[part] = Predictions.join(nets, others, tables(part, "published")[0]), truth
     return halves
 
 
@@ -130,7 +144,8 @@ def quality() -> pd.DataFrame:
     DataFrame
         One row for each of `entries`: `labeler`, `chapter`, `n`; `top1` and `top5` with 95 % Wilson
         intervals, `top1_low` and so on; `log_loss`, mean, in nats; `ece`, the expected calibration
-        error of 15 bins; `mb`, million bytes of all files of weights and vectors that it needs.
+        error of 15 bins; `mb`, million bytes of all files of weights and vectors that it needs;
+        `seen`, ``"possibly"`` where the training may have had these images, else empty.
     """
     judged, rows = predictions(), []
     truth = judged.labels.indices(split().loc[list(judged.images), "label_id"])
@@ -142,13 +157,13 @@ def quality() -> pd.DataFrame:
             row |= {f"top{top.k}_low": top.low, f"top{top.k}_high": top.high}
         row["log_loss"] = float(log_loss(probs, truth).mean())
         row["ece"] = expected_calibration_error(probs, truth)
-        rows.append(row | {"mb": _megabytes(entry)})
+        rows.append(row | {"mb": _megabytes(entry), "seen": entry.seen})
     return pd.DataFrame(rows)
 
 
 def _megabytes(entry: Entry) -> float:
     """Sum the bytes of the files that a row needs, each once."""
-    assets = {asset for name in entry.members for asset in LATER.get(name, (name,))}
+    assets = {asset for name in entry.members for asset in assets_of(name)}
     return sum(store.manifest()[asset].bytes for asset in assets | set(entry.assets)) / 1e6
 
 
@@ -159,11 +174,13 @@ def times() -> dict[str, float]:
     -------
     dict of str to float
         Milliseconds per image, noise of 64 x 64 pixels, in batches of 32, preprocessing included;
-        those of an ensemble are its members' together, and the judge's own.
+        those of an ensemble are its members' together, and the judge's own. Published nets that are
+        not on this machine are missing.
     """
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     alone = {}
-    for name in bar(models() + list(LATER), label="Timing", unit="labeler"):
+    here = [name for name in PUBLISHED if name not in absent()]
+    for name in bar([*models(), *LATER, *here], label="Timing", unit="labeler"):
         net = labeler(name)
         alone[name] = timing.latency(net, noise, batch=BATCH, repeats=5)
         net.release()
@@ -174,6 +191,7 @@ def times() -> dict[str, float]:
         entry.name: sum(alone[name] for name in entry.members)
         + (judging / BATCH if entry.combine is _judged else 0)
         for entry in entries()
+        if set(entry.members) <= alone.keys()
     }
 
 
@@ -209,4 +227,4 @@ def read() -> pd.DataFrame:
     >>> set(read()["n"])
     {5000}
     """
-    return pd.read_csv(file(), encoding="utf-8")
+    return pd.read_csv(file(), encoding="utf-8").fillna({"seen": ""})

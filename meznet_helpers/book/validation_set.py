@@ -23,7 +23,15 @@ from meznet_helpers.names import labeler
 from meznet_helpers.predictions import Predictions, positions
 
 #: Condition of `spell.CONDITIONS`, or what stands beside the nets -> folder of its tables.
-FOLDERS = {"own, bilinear": "own", "caffe, nearest": "spelled", "later chapters": "later"}
+FOLDERS = {
+    "own, bilinear": "own",
+    "caffe, nearest": "spelled",
+    "later chapters": "later",
+    "published": "published",
+}
+
+#: Published nets, as they are; among their 1,000 labels are all 200 of Tiny-ImageNet.
+PUBLISHED = tuple(f"keras/EfficientNetLite{number}@imagenet" for number in range(3))
 
 #: Labelers of later chapters -> the assets that they are made of.
 LATER = {
@@ -113,8 +121,8 @@ def models(condition: str = "own, bilinear") -> list[str]:
 
     Parameters
     ----------
-    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
-        As in `table`. The spell was cast on Keras' nets alone.
+    condition : {"own, bilinear", "caffe, nearest", "later chapters", "published"}
+        As in `table`. The spell was cast on this project's nets of Keras alone.
 
     Examples
     --------
@@ -161,8 +169,9 @@ def table(model: str, condition: str = "own, bilinear") -> Predictions:
     ----------
     model : str
         One of `models`.
-    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
-        With its own preprocessing, or under the spell; or one of `LATER`.
+    condition : {"own, bilinear", "caffe, nearest", "later chapters", "published"}
+        With its own preprocessing, or under the spell; or one of `LATER`; or one of `PUBLISHED`,
+        restricted to the 200 labels.
 
     Returns
     -------
@@ -193,7 +202,7 @@ def tables(
     ----------
     part : {"fit", "judge"}, optional
         Half of the images; all of them by default.
-    condition : {"own, bilinear", "caffe, nearest", "later chapters"}
+    condition : {"own, bilinear", "caffe, nearest", "later chapters", "published"}
         As in `table`.
 
     Returns
@@ -243,7 +252,8 @@ def recompute(images: Images, model: str, condition: str = "own, bilinear") -> P
     Predictions(1 model x 1 image x 200 labels: keras/MobileNet@tiny)
     """
     net = labeler(model, **spell.CONDITIONS.get(condition, {}))
-    return net.predict(images, batch_size=250, progress=True)
+    found = net.predict(images, batch_size=250, progress=True)
+    return found.restrict(labels.tiny_imagenet()) if model in PUBLISHED else found
 
 
 def compare(images: Images) -> pd.DataFrame:
@@ -257,11 +267,13 @@ def compare(images: Images) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each table: `model`, `condition`, `n`, `furthest` (largest difference of two
-        probabilities), `same` (share of images with the same first label), `agree`.
+        One row for each table whose labeler is on this machine, see `absent`: `model`, `condition`,
+        `n`, `furthest` (largest difference of two probabilities), `same` (share of images with the
+        same first label), `agree`.
     """
     rows, place = [], {name: number for number, name in enumerate(images.names)}
-    for source in sources().itertuples():
+    here = sources()[~sources()["model"].isin(absent())]
+    for source in here.itertuples():
         stored = table(source.model, source.condition)
         if missing := [name for name in stored.images if name not in place]:
             raise MeznetError(f"{missing[0]} is missing; name the whole of tiny-imagenet-200.")
@@ -272,6 +284,45 @@ def compare(images: Images) -> pd.DataFrame:
         agree = furthest < 0.005 and same > 0.998
         rows.append([source.model, source.condition, len(chosen), furthest, same, agree])
     return pd.DataFrame(rows, columns=["model", "condition", "n", "furthest", "same", "agree"])
+
+
+def assets_of(model: str) -> tuple[str, ...]:
+    """Return the assets that a labeler of the tables is made of.
+
+    Parameters
+    ----------
+    model : str
+        One of `models`, of any condition.
+
+    Returns
+    -------
+    tuple of str
+        Names of the manifest.
+
+    Examples
+    --------
+    >>> assets_of("keras/MobileNet@tiny"), assets_of("keras/EfficientNetLite0@imagenet")
+    (('keras/MobileNet@tiny',), ('efficientnet-lite0',))
+    """
+    if model in PUBLISHED:
+        return (backbone(model).asset,)
+    return LATER.get(model, (model,))
+
+
+def absent() -> list[str]:
+    """Return the labelers of the tables that are not on this machine; ``meznet fetch`` gets them.
+
+    Returns
+    -------
+    list of str
+        Published nets alone can be absent; all else lies in the repository.
+
+    Examples
+    --------
+    >>> set(absent()) <= set(PUBLISHED)
+    True
+    """
+    return [model for model in PUBLISHED if not store.is_here(*assets_of(model))]
 
 
 def digest(images: Images) -> str:
@@ -296,6 +347,5 @@ def weights_digest(model: str) -> str:
     >>> len(weights_digest("keras/MobileNet@tiny"))
     64
     """
-    assets = LATER.get(model, (model,))
-    hashes = [store.manifest()[asset].hash.removeprefix("sha256:") for asset in assets]
+    hashes = [store.manifest()[asset].hash.removeprefix("sha256:") for asset in assets_of(model)]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

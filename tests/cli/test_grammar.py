@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import re
 import shlex
 import sys
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import typer
 from huggingface_hub import constants
+from scipy.stats import binomtest
 
 from meznet_helpers import cli
 from meznet_helpers.assets import profile, store
@@ -213,8 +215,10 @@ def test_models(capsys, monkeypatch):
     status, out, err = run(capsys, "models")
     assert (status, err) == (0, "")
     table = pd.read_csv(io.StringIO(out)).set_index("model")
-    assert list(table) == ["kind", "labels", "mb", "accuracy", "n", "low", "high", "here"]
-    own = table[~table.index.str.contains("@imagenet|@openai|@blip")]
+    measured = ["accuracy", "n", "low", "high", "measured_on"]
+    assert list(table) == ["kind", "labels", "mb", *measured, "here"]
+    assert (table["accuracy"].notna() == table["measured_on"].notna()).all()
+    own = table[~table.index.str.contains("@imagenet|@int8|@openai|@blip")]
     assert own["here"].all() and len(own) == 15 and len(table) > 50
     for name in ("llm/judge@tiny", "prototypes/animals@tiny", "clip/tuned@tiny"):
         assert len(labeler(name).labels) == table.loc[name, "labels"]
@@ -222,7 +226,9 @@ def test_models(capsys, monkeypatch):
     assert ((known["low"] < known["accuracy"]) & (known["accuracy"] < known["high"])).all()
     published = table.loc["keras/MobileNetV2@imagenet"]
     assert (published["accuracy"], published["mb"], published["labels"]) == (0.713, 14, 1000)
-    assert np.isnan(published["n"])
+    assert np.isnan(published["n"]) and published["measured_on"] == "ImageNet, published"
+    assert table.loc["clip/tuned@tiny", ["n", "measured_on"]].tolist() == [147, "Emoji Zoo"]
+    assert table.loc["llm/judge@tiny", "measured_on"] == "Tiny-ImageNet"
     net = next(row for row in json.loads(run(capsys, "models", "--json")[1])
                if row["model"] == "keras/MobileNet@tiny")  # fmt: skip
     card = json.loads((profile.data() / "models/MobileNet/net.json").read_text(encoding="utf-8"))
@@ -234,7 +240,42 @@ def test_models_in_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     out = run(capsys, "models")[1]
     (line,) = (line for line in out.splitlines() if line.startswith("keras/MobileNet@tiny"))
-    assert "35.9% (34.9% to 36.8%, n = 10,000)" in line and line.rstrip().endswith("yes")
+    assert re.search(r"35.9% \(34.9% to 36.8%, n = 10,000\) +Tiny-ImageNet +yes *$", line)
+
+
+def test_models_that_are_published_and_fetched(capsys, monkeypatch):
+    """Measured on animals; one net in two frameworks and two precisions; those that are here first.
+
+    The interval is SciPy's, of the hits that the rounded share stands for.
+    """
+    text = (profile.data() / "calibration" / "calibration.json").read_text(encoding="utf-8")
+    facts, whole, lost = json.loads(text), "efficientnet-lite1", "efficientnet-lite2"
+    monkeypatch.setattr(store, "is_here", lambda name: name != lost)
+    monkeypatch.setattr(models, "_downloaded", lambda name: name == "keras/ResNet50@imagenet")
+    table = models.labelers().set_index("model")
+    assert table["here"].iloc[:9].all() and table.index[0] == "keras/ResNet50@imagenet"
+    assert set(table["kind"].iloc[:9]) == {"keras", "timm"}
+    assert table["labels"].iloc[:9].tolist() == [1000] * 9 and table["labels"].iloc[9:].min() == 2
+    assert not table["here"].iloc[9] and table["here"].sum() == 9 + 15
+    names = [name for name in table.index if "ite1@" in name]
+    assert sorted(names) == [
+        "keras/EfficientNetLite1@imagenet", "keras/EfficientNetLite1@int8",
+        "timm/tf_efficientnet_lite1@imagenet", "timm/tf_efficientnet_lite1@int8",
+    ]  # fmt: skip
+    for name in names:
+        row, fact = table.loc[name], facts[whole + "-int8" * name.endswith("int8")]
+        assert (row["accuracy"], row["n"]) == (fact["top1"], 2204)
+        hits = round(row["accuracy"] * 2204)
+        wanted = binomtest(hits, 2204).proportion_ci(method="wilson")
+        assert (row["low"], row["high"]) == pytest.approx(tuple(wanted), abs=2e-4)
+        assert row["mb"] == store.manifest()[whole].bytes / 1e6
+        assert row["measured_on"] == "photographs of 39 animals, by kind"
+    assert not table.loc[[name for name in table.index if "ite2@" in name], "here"].any()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    (line,) = (
+        line for line in run(capsys, "models")[1].splitlines() if "EfficientNetLite0@int8" in line
+    )
+    assert "n = 2,204) photographs of 39 animals, by kind  yes" in line
 
 
 def test_models_that_are_not_here(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meznet_helpers.assets import profile
+from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import (
     INTERPOLATIONS,
@@ -19,6 +19,7 @@ from meznet_helpers.labelers import (
     scale,
 )
 from meznet_helpers.labels import tiny_imagenet
+from meznet_helpers.names import labeler
 
 PUBLISHED = sorted(
     name for name, net in registry().items() if net.tag == "imagenet" and not net.asset
@@ -253,3 +254,13 @@ def test_without_near_names_the_shape_of_a_name_is_shown():
         backbone("zzz@9")
     text = 'No backbone is called "zzz@9"; a name looks like "keras/MobileNetV2@tiny".'
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("name", [net.name for net in registry().values() if net.asset])
+def test_a_net_of_an_asset_is_here_where_the_asset_is(name, monkeypatch):
+    """Of both frameworks and precisions; neither Keras nor the hub is asked."""
+    asset = registry()[name].asset
+    for fetched in ({asset}, set()):
+        monkeypatch.setattr(store, "is_here", fetched.__contains__)
+        assert labeler(name).here() == bool(fetched)
+    assert labeler("keras/MobileNet@tiny").here()

@@ -180,6 +180,31 @@ def test_join_and_concat_undo_select():
     assert (together.images, together.models) == (p.images, p.models)
 
 
+@settings(max_examples=40, deadline=None)
+@given(some_predictions(), st.data())
+def test_restricted_to_fewer_labels(p, data):
+    """By a loop; the kept probabilities keep their ratios, and sum to 1."""
+    kept = data.draw(st.lists(st.sampled_from(p.labels.names), min_size=1, unique=True))
+    space = from_names(kept, name="some")
+    places = [p.labels.names.index(name) for name in kept]
+    if (p.probs[..., places].sum(axis=2) == 0).any():
+        with pytest.raises(MeznetError, match=r'image "i\d" has no probability for any .* of some'):
+            p.restrict(space)
+        return
+    found = p.restrict(space)
+    assert (found.models, found.images, found.labels) == (p.models, p.images, space)
+    for model, image in np.ndindex(*found.probs.shape[:2]):
+        wanted = [float(p.probs[model, image, place]) for place in places]
+        np.testing.assert_allclose(
+            found.probs[model, image], np.array(wanted) / sum(wanted), rtol=1e-6
+        )
+
+
+def test_restricted_to_labels_that_are_not_there():
+    with pytest.raises(MeznetError, match="bat"):
+        made().restrict(from_names(["cat", "bat"]))
+
+
 def test_join_takes_the_widest_tolerance():
     a, b = made(("a",), tolerance=1e-2), made(("b",))
     assert a.join(b).tolerance == b.join(a).tolerance == 1e-2
