@@ -7,8 +7,8 @@ from meznet_helpers.errors import MeznetError
 if TYPE_CHECKING:
     from meznet_helpers.labelers import Labeler
 
-#: The labeler that is taken where none is named: the best published one that needs at most 8 ms
-#: for a photograph on one core. ``data/calibration/README.md`` says how it was chosen.
+#: The labeler that is taken where none is named: the quickest of the published ones. On photographs
+#: of animals the larger ones are not better than chance allows; see ``data/calibration/README.md``.
 MODEL = "keras/EfficientNetLite0@imagenet"
 
 

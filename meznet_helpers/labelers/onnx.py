@@ -83,8 +83,13 @@ def session(labeler: "BackboneLabeler") -> Callable[[np.ndarray], tuple[np.ndarr
     path = export(labeler)
     try:
         return _loaded(path)
-    except Exception as error:  # ONNX Runtime's own errors have no common base
-        path.unlink(missing_ok=True)
+    except Exception:  # ONNX Runtime's own errors have no common base; the file is damaged
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    path = export(labeler)
+    try:
+        return _loaded(path)
+    except Exception as error:
         raise NotExportable(f"{path} can't be loaded ({reason(error)}).") from error
 
 
