@@ -1,6 +1,5 @@
 """The command ``meznet models``: every labeler that has a name, and what is known of it."""
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +119,12 @@ def _scores() -> dict[str, dict[str, Any]]:
 
 def _on_animals() -> dict[str, dict[str, Any]]:
     """Return how often published nets named the right kind of animal: a terrier is a dog."""
-    from meznet_helpers.assets import profile
     from meznet_helpers.labelers import registry
+    from meznet_helpers.labelers.calibration import facts
 
-    text = (profile.data() / "calibration" / "calibration.json").read_text(encoding="utf-8")
-    facts, scores = json.loads(text), {}
+    scores = {}
     for name, net in registry().items():
-        if fact := facts.get(f"{net.asset}-int8" if net.tag == "int8" else net.asset):
+        if fact := facts().get(f"{net.asset}-int8" if net.tag == "int8" else net.asset):
             ends = {end: fact[f"top1_{end}"] for end in ("low", "high")}
             measured = {"accuracy": fact["top1"], "n": fact["n_all"]} | ends
             scores[name] = measured | {"measured_on": "photographs of 39 animals, by kind"}

@@ -7,6 +7,7 @@ labels are known; its page says which photographs, and what came of it on others
 import functools
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,13 +76,31 @@ def find(name: str, labels: str) -> Calibration | None:
 
 
 @functools.cache
+def facts() -> dict[str, dict[str, Any]]:
+    """Return what the card says of each labeler, by the names that `find` takes.
+
+    Returns
+    -------
+    dict of str to dict
+        As ``data/calibration/make_calibration.py`` writes them. Of published nets `top1` and `top5`
+        of `n_all` photographs, with 95 % Wilson intervals (`top1_low`, `top1_high`). Callers share
+        it: copy it before changing it.
+
+    Examples
+    --------
+    >>> facts()["efficientnet-lite0"]["n_all"]
+    2204
+    """
+    path = profile.data() / "calibration" / "calibration.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def _all() -> dict[str, Calibration]:
     """Read all of them."""
     from safetensors.numpy import load_file
 
-    folder = profile.data() / "calibration"
-    facts = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
-    scores = load_file(folder / "scores.safetensors")
+    scores = load_file(profile.data() / "calibration" / "scores.safetensors")
     return {
         name: Calibration(
             fact["temperature"],
@@ -90,5 +109,5 @@ def _all() -> dict[str, Calibration]:
             fact["n"],
             *(scores[f"{name} {kind}"].astype(np.float32) for kind in ("first", "right")),
         )
-        for name, fact in facts.items()
+        for name, fact in facts().items()
     }

@@ -1,11 +1,8 @@
 """Scores are tempered as known photographs taught, and for no net that is fed otherwise."""
 
-import json
-
 import numpy as np
 import pytest
 
-from meznet_helpers.assets import profile
 from meznet_helpers.book import animals, validation_set
 from meznet_helpers.ensembles import EnsembleLabeler
 from meznet_helpers.labelers import calibration, registry
@@ -13,9 +10,7 @@ from meznet_helpers.labelers.nets import of_backbone
 from meznet_helpers.measure import expected_calibration_error, temper
 from meznet_helpers.names import labeler
 
-FACTS = json.loads(
-    (profile.data() / "calibration" / "calibration.json").read_text(encoding="utf-8")
-)
+FACTS = calibration.facts()
 LITES = [name for name in FACTS if name.startswith("efficientnet")]
 TINY = "keras/MobileNet@tiny"
 
