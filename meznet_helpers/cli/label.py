@@ -213,7 +213,8 @@ def write_labels(
     if out == "-" and not as_json and choice.coverage is None and sys.stdout.isatty():
         choice = replace(choice, top=min(choice.top, SHOWN))
         models = [net.name for net in nets] if several else []
-        labels = [NONE, *(name for net in nets for name in net.labels.names)]
+        labels = [name for net in nets for name in net.labels.names]
+        labels += [] if choice.risk is None else [NONE]
         shown = Screen(display_names(files), models, labels, choice.top)
     settings |= {
         "model": [net.name for net in nets],

@@ -19,7 +19,7 @@ from meznet_helpers.assets import store
 from meznet_helpers.book import validation_set as relabeling
 from meznet_helpers.book import validation_set as validation
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import Labeler, registry
+from meznet_helpers.labelers import Labeler
 from meznet_helpers.labels import from_names, tiny_imagenet
 
 
@@ -72,7 +72,7 @@ def test_label(asked, folder, capsys):
         ["white.png", "1", "bright", "bright", "0.9000"],
         ["white.png", "2", "a-b", "a, b", "0.1000"],
     ]
-    assert asked == ["keras/MobileNetV2@tiny"]
+    assert asked == ["keras/EfficientNetLite0@imagenet"]
 
 
 def test_label_with_another_model(asked, folder, capsys):
@@ -191,9 +191,10 @@ def test_label_with_an_ensemble(several, folder, capsys):
     assert all(net.released for net in several)
 
 
-def test_an_ensemble_of_all_bundled_nets(several, folder, capsys):
+def test_an_ensemble_of_the_published_nets(several, folder, capsys):
     assert run(capsys, "label", folder, "--ensemble", "borda")[0] == 0
-    assert [net.name for net in several] == [name for name in registry() if name[-5:] == "@tiny"]
+    names = [f"keras/EfficientNetLite{number}@imagenet" for number in range(3)]
+    assert [net.name for net in several] == names
 
 
 @pytest.mark.parametrize(

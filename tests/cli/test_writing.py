@@ -38,7 +38,7 @@ class Slow(Labeler):
         bright = np.array([image.mean() / 255 for image in images], np.float32)
         return np.stack([0.9 - 0.9 * bright, 0.9 * bright, np.full_like(bright, 0.1)], 1)
 
-names.labeler = lambda name: Slow()
+names.labeler = lambda name, download=False: Slow()
 sys.exit(cli.main(sys.argv[2:]))
 """
 COUNT = 150
@@ -65,7 +65,9 @@ def net(monkeypatch):
     """Say which labeler stands in the place of all."""
 
     def put(**settings):
-        monkeypatch.setattr(all_names, "labeler", lambda name: Brightness(name, **settings))
+        monkeypatch.setattr(
+            all_names, "labeler", lambda name, download=False: Brightness(name, **settings)
+        )
 
     put()
     return put
@@ -205,7 +207,9 @@ def test_a_run_that_was_killed_before_the_last_step(net, folder, tmp_path, capsy
     monkeypatch.setattr(writing.Writer, "_finish", lambda self: self._close())
     run(capsys, "label", folder, "--out", out)
     monkeypatch.undo()
-    monkeypatch.setattr(all_names, "labeler", lambda name: Brightness(name, KeyError(), 0))
+    monkeypatch.setattr(
+        all_names, "labeler", lambda name, download=False: Brightness(name, KeyError(), 0)
+    )
     assert not out.exists() and run(capsys, "label", folder, "--out", out)[0] == 1
     assert out.read_bytes().count(b"\n") == 1 + 3 * (COUNT - 2)
 
@@ -243,7 +247,7 @@ def test_a_full_disk(net, folder, tmp_path, capsys, monkeypatch):
     [
         (("--top", 4), "top: 5 then, 4 now"),
         (("--min", 0.5), "min: 0.0 then, 0.5 now"),
-        (("--model", "other"), 'model: ["keras/MobileNetV2"] then, ["other"] now'),
+        (("--model", "other"), 'model: ["keras/EfficientNetLite0@imagenet"] then, ["other"] now'),
     ],
 )
 def test_other_settings_are_refused(argv, words, net, folder, tmp_path, capsys):
