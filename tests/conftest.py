@@ -100,6 +100,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a cache of its own, empty but for exported nets, which take long to make."""
+    from meznet_helpers.assets import store
+
+    exported, own = (store.cache() / "onnx").resolve(), tmp_path / "cache"
+    own.mkdir()
+    (own / "onnx").symlink_to(exported, target_is_directory=True)
+    monkeypatch.setenv("MEZNET_CACHE", str(own))
+    return own
+
+
+@pytest.fixture
 def report(record_property) -> Callable[..., None]:
     """Put a measured figure beside its budget in the table at the end of the run."""
 

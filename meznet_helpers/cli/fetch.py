@@ -59,16 +59,16 @@ def fetch(
 
 def _prepare(names: list[str]) -> None:
     """Export the fetched nets, and where all is fetched this project's own, to ONNX Runtime."""
+    from meznet_helpers.assets import store
     from meznet_helpers.labelers import onnx, registry
     from meznet_helpers.labelers.nets import of_backbone
     from meznet_helpers.progress import bar
 
-    everything = len(names) > 1
+    own = {name for name in store.manifest() if len(names) > 1}
     nets = [
         of_backbone(net)
-        for net in registry().values()
-        if (net.asset in names and net.tag == "imagenet")
-        or (everything and net.tag in ("tiny", "photos"))
+        for name, net in registry().items()
+        if (net.asset in names and net.tag == "imagenet") or name in own
     ]
     for net in bar([net for net in nets if not onnx.place(net).is_file()], label="Preparing"):
         try:

@@ -170,12 +170,14 @@ def as_torch(model: Any, mode: str, first: bool) -> Any:
 
 
 def _prepared(net: Any, given: tuple[Any], *, mode: str, first: bool) -> Any:
-    """Preprocess pixels with Keras' own function."""
+    """Preprocess pixels, where Keras has a function for it with that."""
     import torch
     from keras.applications import imagenet_utils
 
     (pixels,) = given
-    if mode != "raw":  # it changes what it is given
+    if mode == "lite":
+        pixels = (pixels - 127) / 128
+    elif mode != "raw":  # it changes what it is given
         pixels = imagenet_utils.preprocess_input(pixels.clone(), "channels_first", mode)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     return pixels if first else pixels.permute(0, 2, 3, 1)

@@ -135,7 +135,7 @@ def test_batch_size_must_be_positive(images):
     [
         "ensemble/soft(keras/MobileNet@tiny, keras/MobileNetV2@tiny)",
         "ensemble/soft(keras/MobileNet@tiny,keras/MobileNetV2@tiny)",
-        "  ensemble/soft  (\n keras/MobileNet ,\tkeras/MobileNetV2@tiny )  ",
+        "  ensemble/soft  (\n keras/MobileNet@tiny ,\tkeras/MobileNetV2@tiny )  ",
     ],
 )
 def test_labeler_makes_an_ensemble_of_its_name(name):

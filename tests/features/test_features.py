@@ -16,7 +16,7 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.features import embed
 from meznet_helpers.features import embedding as features
 from meznet_helpers.images import Dataset, Images, find, read
-from meznet_helpers.labelers import NetworkLabeler, backbone, network, registry
+from meznet_helpers.labelers import BackboneLabeler, NetworkLabeler, backbone, network, registry
 from meznet_helpers.labelers.keras import KerasLabeler, headless, untrained
 from meznet_helpers.labels import from_names, tiny_imagenet
 from meznet_helpers.names import labeler
@@ -31,10 +31,9 @@ def pictures(count, seed=0, side=40):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEZNET_CACHE", str(tmp_path / "cache"))
+def cache(fresh_cache, monkeypatch):
     monkeypatch.setattr(features, "_digests", {})
-    return tmp_path / "cache" / "features"
+    return fresh_cache / "features"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +45,17 @@ def net():
 @pytest.fixture
 def encoded(monkeypatch):
     """How many images went to a network, call by call."""
-    counts, original = [], NetworkLabeler.features
+    counts = []
 
-    def counted(self, sources, **settings):
-        counts.append(len(sources))
-        return original(self, sources, **settings)
+    def counting(original):
+        def counted(self, sources, **settings):
+            counts.append(len(sources))
+            return original(self, sources, **settings)
 
-    monkeypatch.setattr(NetworkLabeler, "features", counted)
+        return counted
+
+    for kind in (NetworkLabeler, BackboneLabeler):
+        monkeypatch.setattr(kind, "features", counting(kind.features))
     return counts
 
 
@@ -181,10 +184,8 @@ def test_another_network_has_features_of_its_own(encoded, monkeypatch):
     assert encoded == [3] * 6
 
 
-def test_a_name_without_a_tag_has_features_of_its_own(monkeypatch):
+def test_a_name_without_a_tag_has_features_of_its_own():
     """What is kept bears no name: a digest tells published weights from this project's."""
-    monkeypatch.setattr(KerasLabeler, "weights_file", lambda self: None)
-    monkeypatch.setattr(KerasLabeler, "_weights_digest", lambda self: np.zeros(32, np.uint8))
     digests = {labeler(NET.removesuffix("@tiny") + tag).digest() for tag in ("", "@imagenet")}
     assert len(digests) == 1 and labeler(NET).digest() not in digests
 

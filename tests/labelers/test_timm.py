@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from meznet_helpers import names
+from meznet_helpers import labelers
 from meznet_helpers.assets import profile
 from meznet_helpers.ensembles import EnsembleLabeler, combine
 from meznet_helpers.errors import MeznetError
@@ -292,6 +292,7 @@ for application, options, size in (
             expected = model.train().eval()(batch).softmax(1).numpy()
             seen = model.forward_head(model.forward_features(batch), pre_logits=True).numpy()
         one = TrainedLabeler(net)
+        _ = one.model  # timm's own net works, not one that was exported
         found = one.predict(images, batch_size=2)
         assert found.models == (f"timm/{application}@own",) and len(found.labels) == 200
         np.testing.assert_allclose(found.probs[0], expected, atol=1e-5)
@@ -338,7 +339,7 @@ def registered(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(profile, "data", lambda: tmp_path)
         known()
-    for module in (backbones, nets, names):
+    for module in (backbones, nets, labelers):
         monkeypatch.setattr(module, "registry", known)
     return known()
 
@@ -361,12 +362,16 @@ def test_the_registry_knows_framework_and_tag(registered):
         labeler("timm/b_1@photo")
 
 
-@pytest.mark.parametrize("name", [n for n in registry() if n.startswith("timm/")])
-def test_bundled_nets_beside_keras(name, images):
-    """In a worker, alone and in an ensemble; the right answers are held by the cards."""
+@pytest.mark.parametrize("exported", [True, False])
+@pytest.mark.parametrize("name", [n for n, net in registry().items() if net.framework == "timm"
+                                  and not net.asset])  # fmt: skip
+def test_bundled_nets_beside_keras(name, exported, images, monkeypatch):
+    """Exported or in a worker, alone and in an ensemble; the right answers are on the cards."""
     net = labeler(name)
+    if not exported:
+        monkeypatch.setattr(net, "_exported", lambda: False)
     found = net.predict(images, batch_size=2)
-    assert net._worker.alive and found.probs.shape == (1, 5, 200)
+    assert (net._worker is None) == exported and found.probs.shape == (1, 5, 200)
     both = EnsembleLabeler([labeler(KERAS), net]).predict(images).probs[0]
     np.testing.assert_allclose(
         both, (found.probs[0] + labeler(KERAS).predict(images).probs[0]) / 2, atol=1e-5

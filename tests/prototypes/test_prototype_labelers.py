@@ -18,7 +18,7 @@ from meznet_helpers import cli, emojizoo, features, prototypes
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import write_tree
-from meznet_helpers.labelers import NetworkLabeler
+from meznet_helpers.labelers import BackboneLabeler, NetworkLabeler
 from meznet_helpers.labelers.timm import TimmLabeler
 from meznet_helpers.labelers.torchvision import TorchvisionLabeler
 from meznet_helpers.names import labeler
@@ -99,7 +99,7 @@ def test_the_labeler_is_softmax_of_cosines(built, zoo):
 
 
 def test_the_bundled_ones_join_tables_and_ensembles():
-    """In a process where TensorFlow lives: the net of timm works in a worker of its own."""
+    """In a process where TensorFlow lives: the net of timm needs no torch."""
     import keras  # noqa: F401
 
     pictures = emojizoo.render(["cat-face", "octopus"], 7, size=64, seed=9)
@@ -108,7 +108,7 @@ def test_the_bundled_ones_join_tables_and_ensembles():
     said = [own.labels.ids[at] for at in probs.probs[0].argmax(1)]
     right = [pictures.labels.ids[at] for at in pictures.truth]
     assert np.mean([a == b for a, b in zip(said, right, strict=True)]) > 0.7
-    assert own.net._worker is not None and own.net._worker.alive
+    assert own.net._worker is None and "torch" not in sys.modules
     own.release()
     assert len(photographs.labels) == 200
     both = labeler("ensemble/soft(prototypes/photographs@tiny, keras/MobileNetV2@tiny)")
@@ -279,7 +279,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for kind in (TimmLabeler, TorchvisionLabeler):
         monkeypatch.setattr(kind, "here", lambda self: False)
-    monkeypatch.setattr(NetworkLabeler, "features", lambda *_, **__: pytest.fail("it was used"))
+    for kind in (NetworkLabeler, BackboneLabeler):
+        monkeypatch.setattr(kind, "features", lambda *_, **__: pytest.fail("it was used"))
 
 
 NETS = ["keras/ResNet50@imagenet", "timm/resnet18@imagenet", "torchvision/resnet18@imagenet"]
@@ -308,9 +309,10 @@ def test_a_file_starts_no_download(net, foreign, elsewhere, capsys, monkeypatch)
 
 def test_download_is_passed_on(foreign, elsewhere, capsys, monkeypatch):
     file, asked = foreign(NETS[0]), []
-    monkeypatch.setattr(
-        NetworkLabeler, "features", lambda self, *_, **__: asked.append(self.name) or np.eye(2)[:1]
-    )
+    for kind in (NetworkLabeler, BackboneLabeler):
+        monkeypatch.setattr(
+            kind, "features", lambda self, *_, **__: asked.append(self.name) or np.eye(2)[:1]
+        )
     monkeypatch.setattr(features, "embed", lambda images, net, **_: net.features(images))
     assert run(capsys, "search", file, CAT, "--download")[0] == 0
     assert run(capsys, "add", file, "dog", CAT, "--download")[0] == 0

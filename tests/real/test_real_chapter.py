@@ -15,12 +15,11 @@ print(json.dumps({"n": len(zoo), "rows": rows.to_dict("records")}, default=float
 """
 
 
-def test_chapter_on_photographs(real, tmp_path, monkeypatch, capsys):
+def test_chapter_on_photographs(real, tmp_path, fresh_cache, monkeypatch, capsys):
     from meznet_helpers.site.execute import execute
 
     monkeypatch.setenv("KERAS_HOME", str(real / "keras"))
     monkeypatch.setenv("MEZNET_OFFLINE", "1")
-    monkeypatch.setenv("MEZNET_CACHE", str(tmp_path / "cache"))
     for file in (real / "animal-faces").rglob("*.jpg"):
         folder = tmp_path / "faces" / file.parent.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +27,7 @@ def test_chapter_on_photographs(real, tmp_path, monkeypatch, capsys):
     notebook = nbformat.read(ROOT / "chapters/03-multiclass-and-features.ipynb", as_version=4)
     cell = next(cell for cell in notebook.cells if cell.id == "parameters")
     cell.source = cell.source.replace(
-        '"keras/MobileNetV2"', '"keras/MobileNetV2@imagenet"'
+        '"keras/MobileNetV2@tiny"', '"keras/MobileNetV2@imagenet"'
     ).replace('PHOTOGRAPHS = ""', f"PHOTOGRAPHS = {str(tmp_path / 'faces')!r}")
     notebook.cells.append(nbformat.v4.new_code_cell(PROBE, id="probe"))
     path = tmp_path / "chapter.ipynb"

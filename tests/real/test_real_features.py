@@ -20,10 +20,9 @@ NET = "keras/MobileNetV2@imagenet"
 
 
 @pytest.fixture(autouse=True)
-def _no_downloads(real, monkeypatch, tmp_path):
+def _no_downloads(real, monkeypatch, fresh_cache):
     monkeypatch.setenv("KERAS_HOME", str(real / "keras"))
     monkeypatch.setenv("MEZNET_OFFLINE", "1")
-    monkeypatch.setenv("MEZNET_CACHE", str(tmp_path))
 
 
 def faces(real, part):
