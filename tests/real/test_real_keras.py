@@ -153,5 +153,6 @@ def test_stored_ranks(condition, photographs, annotations):
     for name in TINY:
         probs = labeler(name, **spell.CONDITIONS[condition]).predict(images).probs
         found = rank_of_truth(probs, truth)[0]
-        differing = np.mean(found != stored.loc[names, name])
+        # after the first ten stand probabilities of 1e-38, which each runtime rounds to 0 elsewhere
+        differing = np.mean(np.minimum(found, 11) != np.minimum(stored.loc[names, name], 11))
         assert differing <= 0.01, f"{name}: {differing:.1%} of the ranks"  # float noise
