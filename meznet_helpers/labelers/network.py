@@ -226,9 +226,8 @@ class BackboneLabeler(NetworkLabeler):
         """Write the net as an ONNX file, and return what `onnx.write` does."""
 
     def in_float32(self) -> Self:
-        """Return the same net with its computation in 32 bits."""
-        tag = "imagenet" if self.backbone.tag == "int8" else self.backbone.tag
-        return type(self)(dataclasses.replace(self.backbone, tag=tag))
+        """Return the net that this one, which computes in 8 bits, is made of."""
+        return type(self)(dataclasses.replace(self.backbone, tag="imagenet"))
 
     def probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch; see `Labeler.probabilities`."""

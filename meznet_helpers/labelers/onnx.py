@@ -200,24 +200,41 @@ def write(model: Any, size: int, path: Path) -> np.ndarray:
         expected = model(given)[0].numpy()
     try:
         with aside(path) as part:
-            with _quiet():
-                torch.onnx.export(
-                    model,
-                    (given,),
-                    str(part),
-                    input_names=["pixels"],
-                    output_names=["probabilities", "features"],
-                    dynamic_shapes=({0: torch.export.Dim("images")},),
-                    external_data=False,
-                    dynamo=True,
-                    verbose=False,
-                )
+            from_torch(model, given, part, ["probabilities", "features"])
             found = _loaded(part)(given.numpy())[0]
             if not np.allclose(found, expected, atol=TOLERANCE):
                 raise NotExportable("ONNX Runtime computes other probabilities")
     except Exception as error:  # of the exporter, each of its own kind
         return np.array(reason(error))
     return np.array("")
+
+
+def from_torch(model: Any, example: Any, path: Path, outputs: list[str]) -> None:
+    """Write a net of torch as one ONNX file, for any number of images.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    example : torch.Tensor, shape (2, ...)
+        Its input, which the file calls ``pixels``.
+    path : Path
+    outputs : list of str
+        What the file calls its outputs.
+    """
+    import torch
+
+    with _quiet():
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            input_names=["pixels"],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("images")},),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
 
 
 @contextlib.contextmanager

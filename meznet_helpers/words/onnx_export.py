@@ -1,11 +1,7 @@
 """CLIP labelers as ONNX, so that they run where torch is not: checked against torch, and timed."""
 
-import contextlib
 import json
-import logging
 import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +9,7 @@ import numpy as np
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.files import aside
+from meznet_helpers.labelers.onnx import from_torch
 
 if TYPE_CHECKING:
     from meznet_helpers.words.clip import ClipLabeler
@@ -54,18 +51,7 @@ def export(net: "ClipLabeler", path: Path) -> dict[str, Any]:
     checkpoint = net.checkpoint
     example = torch.zeros(2, 3, checkpoint.size, checkpoint.size, device=_device(model))
     with aside(path) as part:
-        with _quiet():
-            torch.onnx.export(
-                model,
-                (example,),
-                str(part),
-                input_names=["pixels"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("images")},),
-                external_data=False,
-                dynamo=True,
-                verbose=False,
-            )
+        from_torch(model, example, part, ["logits"])
         whole = onnx.load(part)
         onnx.helper.set_model_props(
             whole,
@@ -132,19 +118,3 @@ def compare(net: "ClipLabeler", path: Path) -> dict[str, Any]:
 
 def _device(model: Any) -> Any:
     return next(model.parameters()).device
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks away."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(None):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
