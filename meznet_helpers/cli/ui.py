@@ -30,6 +30,8 @@ def ui(
 
     with serving(host, port, checkpoint or []) as address:
         print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed; Windows has none
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
         threading.Event().wait()  # signal.pause, which Windows lacks
     return 0

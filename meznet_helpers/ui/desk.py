@@ -17,6 +17,7 @@ from meznet_helpers.words import PHOTO, ZeroShotLabeler, clip
 
 TOP = 5  # bars
 MAX_PIXELS = 50_000_000  # of a picture
+MAX_KEPT = 200_000_000  # bytes of the files of all visitors together
 FOREIGN = re.compile(r"(timm|torchvision)/[\w.]+(@imagenet)?$")
 OWN = ("@tiny", "@photos")
 WORDS, TUNED, MANY = "CLIP, your words", "CLIP, animal or not", "Ensemble of nets"
@@ -195,20 +196,52 @@ def saw(net: Labeler, image: np.ndarray) -> list[tuple[np.ndarray, str]]:
 
 
 class Desk:
-    """Labels one picture at a time and keeps the last labeler warm."""
+    """Keeps the last picture of each visitor, labels one at a time, keeps the last labeler warm."""
 
     def __init__(self, checkpoints: dict[str, Path]) -> None:
         """Keep the checkpoints; nothing is loaded yet."""
         self.checkpoints = checkpoints
         self._lock = threading.Lock()
         self._last: tuple[tuple, Labeler | None] = ((), None)
+        self._pictures: dict[str, tuple[str, bytes]] = {}
 
-    def label(self, image: np.ndarray | None, *fields: Any) -> tuple[dict, list, str]:
-        """Return scores by label, what was seen, and a remark, for the page."""
-        if image is None:
-            return {}, [], "Drop a picture first."
+    def keep(self, visitor: str, path: str | None) -> None:
+        """Keep the file that a visitor dropped, in place of the one before; None is no file.
+
+        Of all visitors' files the oldest go where there are more than `MAX_KEPT` bytes.
+
+        Parameters
+        ----------
+        visitor : str
+            One tab of one browser.
+        path : str or None
+            Of the upload.
+
+        Examples
+        --------
+        >>> desk = Desk({})
+        >>> desk.keep("a tab", __file__)
+        >>> desk.label("a tab", "keras/MobileNet@tiny", "", "", [], "soft")[2]
+        'desk.py: is not an image of a kind that can be read here.'
+        >>> desk.keep("a tab", None)
+        >>> desk.label("a tab", "keras/MobileNet@tiny", "", "", [], "soft")[2]
+        'Drop a picture first.'
+        """
         with self._lock:
+            self._pictures.pop(visitor, None)
+            if path is not None:
+                self._pictures[visitor] = Path(path).name, Path(path).read_bytes()
+            while sum(len(content) for _, content in self._pictures.values()) > MAX_KEPT:
+                del self._pictures[next(iter(self._pictures))]
+
+    def label(self, visitor: str, *fields: Any) -> tuple[dict, list, str]:
+        """Return scores by label, what was seen, and a remark, for the page."""
+        with self._lock:
+            if visitor not in self._pictures:
+                return {}, [], "Drop a picture first."
+            name, content = self._pictures[visitor]
             try:
+                image = read(content, name=name, max_pixels=MAX_PIXELS)
                 net = self._labeler(*fields)
                 scores = net.predict([image], calibrated=True).probs[0, 0]
                 seen = saw(net, image)
@@ -238,31 +271,3 @@ def _unlike(net: Labeler, label: int) -> str:
     """Return a label's name, with its id where another label has the same name."""
     name = net.labels.names[label]
     return name if net.labels.names.count(name) == 1 else f"{name} ({net.labels.ids[label]})"
-
-
-def take(path: str | None) -> tuple[np.ndarray | None, str]:
-    """Read what was dropped on the page.
-
-    Parameters
-    ----------
-    path : str or None
-        Of the upload.
-
-    Returns
-    -------
-    image : ndarray or None
-        The picture, upright, RGB; None if there is none, or it can't be read.
-    remark : str
-        Why not, in one sentence.
-
-    Examples
-    --------
-    >>> take("nowhere/cat.png")
-    (None, 'cat.png: is not there; check the path.')
-    """
-    if not path:
-        return None, ""
-    try:
-        return read(path, name=Path(path).name, max_pixels=MAX_PIXELS), ""
-    except MeznetError as error:
-        return None, str(error)

@@ -8,7 +8,7 @@ from typing import Any
 from meznet_helpers.assets import profile
 from meznet_helpers.ensembles import METHODS
 from meznet_helpers.labelers.calibration import facts
-from meznet_helpers.ui.desk import MANY, TOP, WORDS, Desk, nets, offers, opened, take
+from meznet_helpers.ui.desk import MANY, TOP, WORDS, Desk, nets, offers, opened
 from meznet_helpers.words import PHOTO
 
 #: A single picture would fill the column.
@@ -49,7 +49,6 @@ def page(checkpoints: Sequence[Path]) -> Any:
         title="meznet", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)
     ) as blocks:
         gr.Markdown(INTRODUCTION.format(**facts()["efficientnet-lite0"]))
-        image = gr.State(time_to_live=3600)
         with gr.Row():
             with gr.Column():
                 picture = gr.Image(
@@ -89,22 +88,24 @@ def page(checkpoints: Sequence[Path]) -> Any:
                 seen = gr.Gallery(
                     label="What the net really saw", columns=3, height="auto", elem_id="seen"
                 )
-        fields = [image, kind, words, template, members, method]
+        fields = [kind, words, template, members, method]
 
-        def show(*given: Any) -> tuple:
-            scores, pictures, words = desk.label(*given)
+        def show(request: gr.Request, *given: Any) -> tuple:
+            scores, pictures, words = desk.label(request.session_hash, *given)
             return scores or None, pictures, _alert(words)
 
-        def dropped(path: str | None, *given: Any) -> tuple:
-            pixels, words = take(path)
-            if pixels is None:
-                return None, None, [], _alert(words)
-            return pixels, *show(pixels, *given)
+        def dropped(request: gr.Request, path: str | None, *given: Any) -> tuple:
+            desk.keep(request.session_hash, path)
+            return show(request, *given) if path else (None, [], "")
+
+        def left(request: gr.Request) -> None:
+            desk.keep(request.session_hash, None)
 
         results = [bars, seen, remark]
         alone = {"concurrency_limit": 1, "concurrency_id": "desk", "api_visibility": "private"}
-        picture.change(dropped, [picture, *fields[1:]], [image, *results], **alone)
+        picture.change(dropped, [picture, *fields], results, **alone)
         gr.on([button.click, words.submit, template.submit], show, fields, results, **alone)
+        blocks.unload(left)
         kind.change(
             lambda chosen: (gr.update(visible=chosen == WORDS), gr.update(visible=chosen == MANY)),
             kind,
@@ -115,7 +116,7 @@ def page(checkpoints: Sequence[Path]) -> Any:
 
 
 def _path(payload: Any) -> str | None:
-    """Stand for the picture field's own reading: `take` reads, and its errors are sentences."""
+    """Stand for the picture field's own reading: `Desk` reads, and its errors are sentences."""
     return None if payload is None else payload.path
 
 

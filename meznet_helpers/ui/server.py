@@ -1,7 +1,9 @@
 """The server of the page: on the loopback, without a trace, and without a call home."""
 
 import contextlib
+import ipaddress
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,7 +11,9 @@ from pathlib import Path
 
 from meznet_helpers.errors import MeznetError, reason
 
+BLOCK = 64 * 2**20  # bytes; what Pillow takes in one piece goes back at once, and not to a heap
 MAX_MB = 20  # of an upload
+PREFIX, LOCK = "meznet-ui-", ".lock"  # of the folder of uploads, and of what holds it
 WAITING = 64  # requests in the queue; more are turned away
 
 
@@ -38,9 +42,13 @@ def serving(host: str, port: int, checkpoints: Sequence[str | Path]) -> Iterator
     _check_free(host, port)
     with _private_folder():
         import gradio as gr
+        from PIL import Image
+        from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
 
         from meznet_helpers.ui.page import CSS, page
 
+        Image.core.set_block_size(BLOCK)
         blocks = page([Path(path).expanduser() for path in checkpoints])
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
         _, address, _ = blocks.queue(max_size=WAITING).launch(
@@ -52,6 +60,9 @@ def serving(host: str, port: int, checkpoints: Sequence[str | Path]) -> Iterator
             max_file_size=f"{MAX_MB}mb",
             ssr_mode=False,
             footer_links=[],
+            app_kwargs={
+                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))]
+            },
             css=CSS,
             theme=gr.themes.Default(**fonts),
         )
@@ -72,10 +83,30 @@ def _check_free(host: str, port: int) -> None:
         raise MeznetError(text) from error
 
 
+def _names(host: str) -> list[str]:
+    """Return the names that a page may be asked by; on the loopback its own ones alone.
+
+    A page of somebody else's can make its name point to 127.0.0.1, and then read what is there.
+    """
+    with contextlib.suppress(ValueError):
+        if not ipaddress.ip_address(host).is_loopback:
+            return ["*"]
+    return [host, "localhost", "127.0.0.1", "::1"]
+
+
 @contextlib.contextmanager
 def _private_folder() -> Iterator[None]:
-    """Keep uploads in a folder that goes when the page goes; keep gradio off the network."""
-    with tempfile.TemporaryDirectory(prefix="meznet-ui-", ignore_cleanup_errors=True) as folder:
+    """Keep uploads in a folder that goes when the page goes; keep gradio off the network.
+
+    The folders of pages that were killed go now.
+    """
+    from filelock import FileLock, Timeout
+
+    for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(Timeout, OSError), FileLock(old / LOCK, timeout=0):
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
         quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
         os.environ.update(quiet, GRADIO_TEMP_DIR=folder)
-        yield
+        with FileLock(Path(folder, LOCK)):
+            yield

@@ -1,19 +1,22 @@
 """Tests of ``meznet ui``: the page in headless Chromium, with real uploads."""
 
 import contextlib
+import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from meznet_helpers.assets import profile
@@ -32,7 +35,9 @@ WAIT = 180_000  # milliseconds: the first answer loads torch
 
 
 @contextlib.contextmanager
-def served(folder: Path, *options: str) -> Iterator[str]:
+def served(
+    folder: Path, *options: str, signals: Sequence[int] = (signal.SIGTERM,)
+) -> Iterator[str]:
     """Run the command; yields the address that it prints."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -49,7 +54,8 @@ def served(folder: Path, *options: str) -> Iterator[str]:
             yield found[0]
             assert process.poll() is None, "the page did not stay up"
         finally:
-            process.terminate()
+            for number in signals:
+                process.send_signal(number)
             process.wait(120)
 
 
@@ -274,11 +280,54 @@ def test_only_what_is_offered_can_be_chosen(monkeypatch):
     assert desk.choose("mine", "", "", [], "soft", {"mine": folder}).folder == folder
 
 
-def test_reading():
-    assert desk.take(None) == (None, "")
-    image, said = desk.take(str(PHOTOGRAPHS["cat"]))
-    np.testing.assert_array_equal(image, read(PHOTOGRAPHS["cat"]))
-    assert said == ""
+def test_pictures_of_visitors(monkeypatch):
+    """Each has one, of the files of all the oldest go, and who left leaves nothing."""
+    paths = [str(PHOTOGRAPHS[name]) for name in ("cat", "rocket", "coffee")]
+    sizes = [Path(path).stat().st_size for path in paths]
+    monkeypatch.setattr(desk, "MAX_KEPT", sum(sizes))
+    table = desk.Desk({})
+    fields = ("keras/MobileNet@tiny", "", "", [], "soft")
+    for visitor, path in zip("abc", paths, strict=True):
+        table.keep(visitor, path)
+    expected = desk.labeler(fields[0]).predict([read(paths[0])], calibrated=True).probs[0, 0]
+    assert max(table.label("a", *fields)[0].values()) == pytest.approx(expected.max(), abs=1e-6)
+    table.keep("b", paths[1])  # again: the same bytes in place of the same
+    assert all(table.label(visitor, *fields)[0] for visitor in "abc")
+    table.keep("d", paths[2])  # now there are more than may be
+    assert [bool(table.label(visitor, *fields)[0]) for visitor in "abcd"] == [
+        False, True, sizes[0] >= sizes[2], True
+    ]  # fmt: skip
+    for visitor in "bcd":
+        table.keep(visitor, None)
+        assert table.label(visitor, *fields) == ({}, [], "Drop a picture first.")
+    assert not table._pictures
+
+
+def test_only_its_own_names_reach_the_page(address):
+    """A name of somebody else's that points to this machine gets nothing (DNS rebinding)."""
+    for host, status in (
+        (f"localhost:{urlsplit(address).port}", 200),
+        (urlsplit(address).netloc, 200),
+        ("evil.example", 400),
+        (f"evil.example:{urlsplit(address).port}", 400),
+        ("127.0.0.1.evil.example", 400),
+    ):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=120)
+        with contextlib.closing(connection):
+            connection.request("GET", "/config", headers={"Host": host})
+            assert connection.getresponse().status == status, host
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+def test_what_a_killed_page_left_goes_with_the_next(tmp_path):
+    """Killed, it leaves its folder, which the next one sweeps; a hang-up leaves nothing."""
+    with FileLock(tmp_path / "meznet-ui-of-another" / ".lock"):
+        with served(tmp_path, signals=[signal.SIGKILL]):
+            pass
+        assert len(list(tmp_path.glob("meznet-ui-*"))) == 2
+        with served(tmp_path, signals=[signal.SIGHUP]):
+            assert len(list(tmp_path.glob("meznet-ui-*"))) == 2  # the other's, and its own
+        assert [path.name for path in tmp_path.glob("*")] == ["meznet-ui-of-another"]
 
 
 def test_what_a_net_saw():
