@@ -6,8 +6,12 @@ meznet label cat.jpg --top 3
 meznet models
 """
 
+import contextlib
+import io
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -42,11 +46,13 @@ def _print_version(asked: bool) -> None:
 
 
 EAGER = {"callback": _print_version, "is_eager": True}
+DEBUG = "--debug"
 
 
 @app.callback()
 def meznet(
     version: Annotated[bool, options.flag("--version", "Print it and end.", **EAGER)] = False,
+    debug: Annotated[bool, options.flag(DEBUG, "Anywhere: show where an error arose.")] = False,
 ) -> None:
     """Take what is not about one command."""
 
@@ -70,23 +76,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["label", "cat.jpg", "--top", "0"])
     2
     """
+    given = sys.argv[1:] if argv is None else list(argv)
+    own = given.index("--") if "--" in given else len(given)
+    debug = DEBUG in given[:own]
+    given = [word for word in given[:own] if word != DEBUG] + given[own:]
+    _prepare()
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
+        with warnings.catch_warnings(action=None if debug or sys.warnoptions else "ignore"):
+            status = _run(given)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the program that reads the output has seen enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
-    except typer.TyperException as error:  # wrong usage
-        context, text = getattr(error, "ctx", None), reason(error.format_message())
-        path = context.command_path if context else "meznet"
-        options.complain([f"{text}{'' if text.endswith('?') else '.'} {path} --help says more."])
-    except MeznetError as error:
-        options.complain([error])
     except KeyboardInterrupt as stop:
         options.complain([str(stop) or "interrupted."])
         return 130
-    return 2
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        if isinstance(error, OSError) and error.filename is None:
+            _drop_output()
+        options.complain([_sentence(error)])
+        return 2
+
+
+def _prepare() -> None:
+    """Make both outputs take any text; an output that is closed becomes one."""
+    # read only: who writes to it gets an error, which is then told
+    sys.stdout = sys.stdout or open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Let Python's own end write what is left of standard output to nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _sentence(error: Exception) -> str:
+    """Say in one line what ended a command."""
+    if isinstance(error, MeznetError):
+        return str(error)
+    if isinstance(error, typer.TyperException):  # wrong usage
+        context, text = getattr(error, "ctx", None), reason(error.format_message())
+        path = context.command_path if context else "meznet"
+        return f"{text}{'' if text.endswith('?') else '.'} {path} --help says more."
+    if isinstance(error, MemoryError):
+        return "the memory of this machine is not enough for that."
+    if isinstance(error, OSError):
+        what = "the output" if error.filename is None else error.filename
+        return f"{what} can't be read or written ({reason(error)})."
+    return f"{type(error).__name__}: {reason(error)}. That was not foreseen; {DEBUG} shows where."
 
 
 def _run(argv: list[str]) -> int:

@@ -143,7 +143,9 @@ class Writer:
             strange = [file.name for file in self.path.iterdir() if not _is_shard(file)]
             if strange or not self.shards:
                 raise MeznetError(f"{self.path} is a folder of other things; name a new file.")
-        with self._writing():
+        with contextlib.ExitStack() as undo, self._writing():
+            self._hold()
+            undo.callback(self._release)
             if self.restart:
                 self._remove()
             if not self._go_on():
@@ -151,7 +153,24 @@ class Writer:
             self._log = self.sidecar.open("ab")
             if not self.shards:
                 self._file = self.part.open("ab")
+            undo.pop_all()
         return self
+
+    def _hold(self) -> None:
+        """Keep other runs from the part."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self._lock = FileLock(self.path.with_name(f".{self.part.name}.lock"), timeout=0)
+            self._lock.acquire()
+        except Timeout as error:
+            raise MeznetError(f"{self.part} is being written by another run.") from error
+
+    def _release(self) -> None:
+        """Let other runs have the part."""
+        with contextlib.suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
 
     def _begin(self) -> None:
         """Say in the sidecar what the part depends on, and make it."""
@@ -304,16 +323,18 @@ class Writer:
         if error is None:
             with self._writing():
                 self._finish()
+            self._release()
             return
         self._close()
         if not self._kept:
             with contextlib.suppress(OSError):
                 self._remove()
-        elif isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(
-                f"interrupted; {self.part} holds {self._kept:,} of {len(self.files):,} "
-                "photographs, and the same command goes on from there."
-            ) from None
+        else:
+            options.complain([
+                f"{self.part} holds {self._kept:,} of {len(self.files):,} photographs; the same "
+                "command goes on from there."
+            ])  # fmt: skip
+        self._release()
 
     def _finish(self) -> None:
         """Rename the part; if no photograph could be read, there is no file."""

@@ -10,6 +10,8 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -159,13 +161,13 @@ def test_it_goes_on(suffix, batches, net, folder, tmp_path, capsys, monkeypatch)
     whole, out = tmp_path / f"whole.{suffix}", tmp_path / f"labels.{suffix}"
     status, _, errors = run(capsys, "label", folder, "--out", whole)
     assert status == 1 and len(errors) == 2
-    *said, last = broken(capsys, net, folder, out, batches=batches)
+    *said, kept, last = broken(capsys, net, folder, out, batches=batches)
     part = tmp_path / f"{out.name}.part"
     held = batches * 32
-    assert last == (
-        f"meznet: interrupted; {part} holds {held} of 150 photographs, and the same command goes "
-        "on from there."
+    assert kept == (
+        f"meznet: {part} holds {held} of 150 photographs; the same command goes on from there."
     )
+    assert last == "meznet: interrupted."
     assert said == errors and not out.exists()
     status, _, err = run(capsys, "label", folder, "--out", out)
     assert status == 1 and err == [
@@ -175,6 +177,100 @@ def test_it_goes_on(suffix, batches, net, folder, tmp_path, capsys, monkeypatch)
     ]
     assert content(out) == content(whole)
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", whole.name, out.name}
+
+
+def test_two_runs_do_not_write_one_file(net, folder, tmp_path, capsys):
+    """The second is refused, with --restart, too, and the first one's rows are all there."""
+    whole, out = tmp_path / "whole.csv", tmp_path / "labels.csv"
+    run(capsys, "label", folder, "--out", whole)
+    columns = {"image": "string", "score": "float32"}
+    with writing.Writer(str(out), columns, [folder / "000.png"], {}) as writer:
+        for more in ([], ["--restart"]):
+            status, _, err = run(capsys, "label", folder, "--out", out, *more)
+            assert status == 2 and err[-1].endswith(".part is being written by another run.")
+        writer.add(1, [("a", 0.5)])
+    assert out.read_text(encoding="utf-8") == "image,score\na,0.5000\n"
+    assert run(capsys, "label", folder, "--out", out)[0] == 1
+    assert content(out) == content(whole)
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", whole.name, out.name}
+
+
+# ---- what nobody foresaw
+
+UNFORESEEN = {
+    "stack": (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum rec"),
+    "zlib": (zlib.error("Error -3 while decompressing"), "error: Error -3 while decompressing. T"),
+    "memory": (MemoryError(), "the memory of this machine is not enough for that."),
+    "file": (PermissionError(13, "Permission denied", "/x/y"), "/x/y can't be read or written (P"),
+    "name": (UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed"), "UnicodeEnc"),
+    "type": (TypeError("expected str,\ngot list"), "TypeError: expected str, got list. That was"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFORESEEN)
+def test_any_error_is_one_sentence_and_loses_no_row(kind, net, folder, tmp_path, capfd):
+    error, sentence = UNFORESEEN[kind]
+    out = tmp_path / "labels.csv"
+    net(error=error, after=2)
+    status, printed, err = run(capfd, "label", folder, "--json")
+    assert status == 2 and len(printed.splitlines()) == 62 * 3
+    assert err[-1].startswith(f"meznet: {sentence}") and "Traceback" not in "".join(err)
+    net(error=error, after=2)
+    status, _, err = run(capfd, "label", folder, "--out", out)
+    assert status == 2 and err[-1].startswith(f"meznet: {sentence}")
+    assert "labels.csv.part holds 64 of 150 photographs; the same command goes on" in err[-2]
+    net(error=error, after=0)
+    status, _, err = run(capfd, "label", folder, "--debug")
+    assert status == 2 and err[-1].startswith(f"meznet: {sentence}")
+    assert "Traceback (most recent call last):" in err
+
+
+def test_debug_is_no_image(net, folder, capsys, monkeypatch):
+    """Behind -- the word is a file's name."""
+    monkeypatch.chdir(folder)
+    status, printed, _ = run(capsys, "--debug", "label", "000.png")
+    assert status == 0 and printed.count("\n") == 4
+    assert run(capsys, "label", "--", "000.png", "--debug")[2] == [
+        "meznet: --debug: no image is found there."
+    ]
+
+
+@pytest.mark.nets
+@pytest.mark.parametrize(
+    ("shell", "status", "words"),
+    [
+        ("label {folder} >/dev/full", 2, "the output can't be read or written (No space left"),
+        ("label {folder} --json >/dev/full", 2, "the output can't be read or written (No space"),
+        ("label {folder} >&-", 2, "the output can't be read or written (not writable)"),
+        ("label {folder} --out {folder}/../x.csv >&-", 1, "041.png: is not an image of a kind"),
+        ("label {folder} | head -1", 0, ""),
+        ("--version >/dev/full", 2, "the output can't be read or written (No space left"),
+    ],
+)
+def test_outputs_that_take_nothing(shell, status, words, folder, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    text = f"{sys.executable} {program} 0 {shell.format(folder=folder)}"
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
+    lines = done.stderr.splitlines()
+    assert done.returncode == status, done
+    assert len(lines) <= 3 and "Traceback" not in done.stderr, done.stderr
+    assert not words or words in lines[-1]
+
+
+def test_an_output_that_knows_few_letters(net, folder, monkeypatch, capsys):
+    """Letters that it lacks are escaped."""
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    name = folder / "crème \udce9.png"
+    Image.new("RGB", (6, 6)).save(name)
+    assert cli.main(["label", str(name), "--json", "--top", "1"]) == 0
+    stream.seek(0)
+    assert json.loads(stream.read().replace("\\x", "\\u00"))["image"] == "crème \udce9.png"
 
 
 @pytest.mark.parametrize("cut", [1, 5, 700, 100_000])
