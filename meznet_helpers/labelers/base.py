@@ -251,7 +251,11 @@ class Labeler(Served, ABC):
             side = 2 * self.side if draft and self.side else None
             batches = stream(sources, side=side, batch_size=batch_size)
         for batch in batches:
-            yield batch, self.batch(batch, calibrated=calibrated)
+            yield self._labeled(batch, calibrated)
+
+    def _labeled(self, images: Images, calibrated: bool) -> tuple[Images, np.ndarray]:
+        """Label one batch of a stream; what may fail at single images makes errors of them."""
+        return images, self.batch(images, calibrated=calibrated)
 
     def batch(self, images: Images, *, calibrated: bool = False) -> np.ndarray:
         """Label the images of one batch of a stream, which may be without any.
