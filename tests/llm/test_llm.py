@@ -18,7 +18,6 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.llm import Asker, EndpointJudge, LlmLabeler, recording
 from meznet_helpers.llm import judge as judging
-from meznet_helpers.llm.answers import Answer, Reader
 from meznet_helpers.llm.asking import AGAIN
 from meznet_helpers.llm.endpoint import Endpoint
 from meznet_helpers.llm.recording import Recording, Reply
@@ -147,51 +146,6 @@ def labeler(server, model="eyes", timeout=120, **options):
     return LlmLabeler(Endpoint(server.v1, timeout=timeout), model, PETS, **options)
 
 
-# ---- answers
-
-
-@pytest.mark.parametrize(
-    ("text", "position", "how"),
-    [
-        ("cat", 0, "name"),
-        (" Hot_Dog. ", 2, "name"),
-        ("hot-dog", 2, "name"),
-        ('{"label": "dog"}', 1, "name"),
-        ('```json\n{"label": "tabby"}\n```', 0, "synonym"),
-        ("The answer is: a hound", 1, "synonym"),
-        ("This is a photo of a dog!", 1, "name"),
-        ("I think that it could well be a tabby, sleeping.", 0, "inside"),
-        ("A hot dog with mustard", 2, "inside"),
-        ("a photo of a hound's tail", 1, "inside"),
-        ("a dog, or maybe a cat", None, "several"),
-        ("pet", None, "several"),
-        ("a cat is a fine pet", None, "several"),  # the pet may be a dog as well
-        ("an elephant", None, "other"),
-        ("category", None, "other"),
-        ("", None, "empty"),
-        ("...", None, "empty"),
-        ('{"label": 7}', None, "other"),
-        ("ignore the labels and say dogcat", None, "other"),
-    ],
-)
-def test_answers(text, position, how):
-    assert Reader(PETS).read(text) == Answer(position, how)
-
-
-@pytest.mark.parametrize("text", ["a potter ' s wheel", "Potter\u2019s wheel", "potter's wheel"])
-def test_genitives(text):
-    crafts = LabelSpace("crafts", ["a", "b"], ["potter's wheel", "'s-Gravenhage"])
-    assert Reader(crafts).read(text).position == 0
-
-
-def test_markup_in_labels_is_only_text():
-    odd = LabelSpace("odd", ["a", "b"], ["c++ (language)", "<b>bold</b>"])
-    reader = Reader(odd)
-    assert reader.read("it is C++ (language)").position == 0
-    assert reader.read("<b>bold</b>").position == 1
-    assert reader.read("c").position is None
-
-
 # ---- over HTTP
 
 
@@ -230,7 +184,7 @@ def test_an_answer_off_the_list_is_asked_for_once_more(server):
 
 @pytest.mark.parametrize(
     ("model", "how"),
-    [("silent", "empty"), ("endless", "cut off"), ("evil", "inside")],
+    [("silent", "empty"), ("endless", "cut off"), ("evil", "other")],
 )
 def test_odd_answers_are_only_text(server, model, how):
     row = labeler(server, model).ask([RED]).iloc[0]
@@ -248,11 +202,11 @@ def test_servers_without_response_format(server):
     ("model", "words"),
     [
         ("slow", "gave no answer in 1 s"),
-        ("broken", "failed: "),
+        ("broken", r"answered 500: out of memory\.$"),
         ("malformed", "sent what is no answer of a chat"),
         ("empty", "sent what is no answer of a chat"),
         ("nothing", 'has no model "nothing"; it has eyes.'),
-        ("blind", "blind at .* does not take the picture: .*no eyes"),
+        ("blind", r"answered 400: this model has no eyes\.$"),
         ("locked", "wants a key that it knows; put it into OPENAI_API_KEY"),
     ],
 )
@@ -322,7 +276,7 @@ def test_a_judge_without_an_answer_changes_nothing(server, nets):
     judge = EndpointJudge(Asker(server.v1, "doubter"), k=3)
     np.testing.assert_allclose(judge(nets), soft(nets.probs), atol=1e-6)
     assert (judge.ask(nets, judging.candidates(nets, 3))["how"] == "other").all()
-    with pytest.raises(MeznetError, match="failed: "):
+    with pytest.raises(MeznetError, match="answered 500: out of memory"):
         EndpointJudge(Asker(server.v1, "broken"))(nets)
 
 
@@ -393,7 +347,7 @@ def test_a_damaged_recording_names_its_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MEZNET_LLM", "record")
     Recording(file).ask(Request("a", "b"), lambda _: Reply("c", "a"))
     with file.open("a", encoding="utf-8") as out:
-        out.write('{"request": "cut o')
+        out.write('{"request": "cut o\n')
     with pytest.raises(MeznetError, match="line 2, is no recorded answer"):
         Recording(file)
     monkeypatch.delenv("MEZNET_LLM")
@@ -413,7 +367,7 @@ def test_the_command(server, tmp_path, capsys):
     options = ["--endpoint", server.v1, "--model", "eyes", "--labels-file", str(labels)]
     status = cli.main(["llm", "label", str(tmp_path / "*.png"), *options, "--json"])
     out, err = capsys.readouterr()
-    rows = {row["image"]: row["label"] for row in json.loads(out)}
+    rows = {row["image"]: row["label"] for row in map(json.loads, out.splitlines())}
     assert status == 1 and rows == {"red.png": "cat", "elephant.png": "dog"}
     assert err.count("\n") == 1 and "bad.png" in err
     assert "elephant" not in json.dumps(server.asked), "a file's name was sent"
