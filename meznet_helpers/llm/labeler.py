@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import ImageError, Images
 from meznet_helpers.labelers import Labeler, choices, readable
 from meznet_helpers.labels import LabelSpace
@@ -120,11 +119,10 @@ class LlmLabeler(Labeler):
 
     def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
         """Label one batch, or none of it; see `Labeler.probabilities`."""
-        table = self.ask(images)
-        if (table["error"] != "").any():
-            failed = table[table["error"] != ""].iloc[0]
-            raise MeznetError(f"{failed['image']}: {failed['error']}")
-        return self._shares(table["label_id"])
+        read, probs = self._labeled(readable(images), False)
+        if read.errors:
+            raise read.errors[0]
+        return probs
 
     def _shares(self, label_ids: Sequence[str]) -> np.ndarray:
         """Give all to the label of each answer, or to each label the same."""
