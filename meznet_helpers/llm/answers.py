@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meznet_helpers.labels import LabelSpace, normalize
@@ -11,49 +12,19 @@ from meznet_helpers.labels import LabelSpace, normalize
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def _all(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# What may stand before a label in a sentence that affirms it; any other word there may make it
-# another thing, as in "a hot dog", or deny it.
-_BEFORE = _all("""
-a an the this that these those it they he she there here i we you me my your what which its
-is are was be am s m re see seen shown show shows showing depict depicts display displays
-contain contains feature features represent represents portray portrays capture captures
-picture image photo photograph snapshot drawing sketch illustration scene view close up closeup
-main primary central only single object animal creature subject thing item content in of
-answer label class category name number option choice right correct best final guess
-yes sure okay ok well certainly clearly definitely obviously probably likely most very quite so
-think believe say choose pick select classify kind type sort breed species pair couple group herd
-flock pack bunch one two three four five six seven eight nine ten several many some both another
-small large little tiny huge big giant tall long young old adult baby newborn male female cute
-beautiful adorable lovely pretty nice happy sleepy fluffy furry domestic typical ( [ #
-black white brown gray grey red blue green yellow orange golden pink purple dark bright spotted
-""")
-_OTHERS = {"red panda", "big cat", "yellow jacket", "black widow", "green house", "black board"}
-# What may follow it at once, as any mark of a sentence may: not a noun, as in "dog house".
-_PLACES = _all("""
-with in on at by from under over near next beside behind between against among inside outside
-above below wearing holding while because since that which who here there too ( ) ] }
-""")
-_DOING = _all("""
-sitting standing lying laying looking sleeping resting running walking jumping playing eating
-drinking swimming flying perched parked facing staring grazing shown seen visible pictured
-""")
-# What makes the whole answer a denial or a doubt, wherever it stands.
-_DOUBTS = _all("""
-? not no nor non never none nothing neither cannot without hardly barely scarcely unlike unlikely
-unsure uncertain unclear unable unknown whether if or either but however though although rather
-instead except excluding missing absent lack lacks lacking wrong incorrect false untrue fake
-might may maybe perhaps possibly could should difficult impossible resembles resembling similar
-like formerly opposite isnt arent wasnt dont doesnt didnt cant wont
-""")
+# Of a sentence that affirms a label: what may stand before it (any other word may make it another
+# thing, as in "a hot dog", as some of these do, too: "others"), and at once behind it, as any mark
+# may (not a noun, as in "dog house"); and what makes a whole answer a denial or a doubt.
+_FILE = Path(__file__).with_name("sentences.json")
+_TABLE = json.loads(_FILE.read_text(encoding="utf-8"))
+_OTHERS = frozenset(_TABLE.pop("others"))
+_BEFORE, _PLACES, _DOING, _DOUBTS = (frozenset(" ".join(it).split()) for it in _TABLE.values())
 _ARTICLES, _ENDS = frozenset(["a", "an", "the"]), frozenset(".,;:!")
 _SAME = (  # before an answer is cut into words
     (r"[\u2018\u2019]", "'"),
     (r"n't\b", " not"),
+    (r"\bblack and white\b", "white"),
+    (r"\b(?:classified|identified|labell?ed|recognized) as\b", "is"),
     (r"\b(it|that|this|here|there|what)'s\b", r"\1 is"),
     (r"\b(?:looks? like|(?:appear|seem)s? to be|could well be|can be(?= seen))\b", "is"),
     (r"\bi(?:'d| would| can(?: clearly)?(?= see))\b", "i"),
@@ -159,19 +130,16 @@ class Reader:
         words = _words(re.sub(r"^(\d+[.)] .*): *\d[\d ]*$", r"\1", text))
         if not {*words} - _ENDS:
             return Answer(None, "empty")
-        mentions = list(self._mentions(words))
-        affirmed = [_affirmed(words, start, end) for start, end, _ in mentions]
-        sure = [mention for mention, yes in zip(mentions, affirmed, strict=True) if yes]
-        # a number that is not affirmed counts something else
-        named = [known for (start, _, known), yes in zip(mentions, affirmed, strict=True)
-                 if yes or not words[start].isdigit()]  # fmt: skip
-        inside = {at for start, end, _ in mentions for at in range(start, end)}
+        mentions = [(start, end, known, _affirmed(words, start, end))
+                    for start, end, known in self._mentions(words)]  # fmt: skip
+        inside = {at for start, end, *_ in mentions for at in range(start, end)}
         doubts = _DOUBTS & {word for at, word in enumerate(words) if at not in inside}
-        how = ""
-        if sure and not doubts:
-            _, end, (_, how) = sure[0]
-            how = "inside" if {*words[end:]} - _ENDS else how
-        return _only(named, how)
+        how, first = "", next((mention for mention in mentions if mention[3]), None)
+        if first and not doubts:
+            how = "inside" if {*words[first[1] :]} - _ENDS else first[2][1]
+        # a number that is not affirmed counts something else
+        return _only([known for start, _, known, sure in mentions
+                      if sure or not words[start].isdigit()], how)  # fmt: skip
 
     def _mentions(self, words: list[str]) -> Iterator[tuple[int, int, "_Known"]]:
         """Yield from where to where labels stand, the longest at each place, and which they are."""
@@ -219,17 +187,16 @@ def _only(named: list[_Known], how: str) -> Answer:
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
     """Leave out what stands between marks of reasoning; is it whole, or cut off within?"""
-    kept, open_ = [], False
-    for piece in re.split(f"({_OPEN}|{_CLOSE})", text, flags=re.IGNORECASE):
-        if re.fullmatch(_OPEN, piece, re.IGNORECASE):
-            open_ = True
-        elif re.fullmatch(_CLOSE, piece, re.IGNORECASE):
-            if not open_:  # a server may keep the first mark to itself
+    kept, whole = [""], True
+    for number, piece in enumerate(re.split(f"({_OPEN}|{_CLOSE})", text, flags=re.IGNORECASE)):
+        if number % 2:
+            opens = bool(re.fullmatch(_OPEN, piece, re.IGNORECASE))
+            if whole and not opens:  # a server may keep the first mark to itself
                 kept.clear()
-            open_ = False
-        elif not open_:
+            whole = not opens
+        elif whole:
             kept.append(piece)
-    return " ".join(kept), not open_
+    return " ".join(kept), whole
 
 
 def _words(text: str) -> list[str]:
@@ -266,23 +233,15 @@ def _affirmed(words: list[str], start: int, end: int) -> bool:
             return False
     if " ".join(words[max(start - 1, 0) : end]) in _OTHERS:
         return False
-    after = [*words[end : end + 4], ".", ".", "."]
-    if after[0] in ("is", "are"):
-        if after[1] in ("the", "my") and after[2] in (
-            "answer",
-            "label",
-            "right",
-            "correct",
-            "best",
-        ):
-            return True
-        after = [word for word in after[1:] if word != "clearly"]
-        return after[0] in _PLACES or after[0] in _DOING
-    if after[0] in _DOING:
-        return after[1] in _ENDS | _PLACES | _ARTICLES | {"its", "his", "her", "down", "up", "and"}
-    if after[0] == ":" and re.fullmatch(r"0[.0]*", after[1]):
-        return False
-    return after[0] in _ENDS or after[0] in _PLACES
+    first, second, third, *_ = [*words[end : end + 3], ".", ".", "."]
+    if first in ("is", "are"):
+        is_answer = third in ("answer", "label", "correct", "right", "best")
+        return second in _DOING | _PLACES or (second in ("the", "my") and is_answer)
+    if first in _DOING or first == "and":
+        more = _ENDS | _PLACES if first != "and" else set()
+        return second in more | _ARTICLES | {"its", "his", "her", "their"}
+    zero = first == ":" and re.fullmatch(r"0[.0]*", second)
+    return first in _ENDS | _PLACES and not zero
 
 
 def _plain(text: str) -> str:

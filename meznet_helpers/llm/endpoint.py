@@ -173,15 +173,10 @@ name another.
         """Say that no connection comes about, or that it does not last."""
         if type(cause).__name__ in BROKEN:
             return f"{self.url} broke the connection off ({_clean(reason(cause))})."
-        why = " (by the proxy that the environment names)" if self._proxied() else ""
+        proxy = not self._direct and urllib.request.getproxies()
+        why = " (the environment names a proxy)" if proxy else ""
         why += f" ({_clean(reason(cause))})" if "SSL" in str(cause) else ""
         return f"no server answers at {self.url}{why}; start one, or name another."
-
-    def _proxied(self) -> bool:
-        parts, proxies = urlsplit(self._address), urllib.request.getproxies()
-        if self._direct or urllib.request.proxy_bypass(parts.hostname):
-            return False
-        return parts.scheme in proxies or "all" in proxies
 
     async def _refusal(self, request: Request, error: Any, said: str) -> str:
         """Say in one sentence what a status means, in the server's own words."""

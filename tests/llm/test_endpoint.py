@@ -360,7 +360,10 @@ def test_this_machine_is_never_asked_by_proxy(server, monkeypatch, proxy):
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ("http://me:secret@127.0.0.1:9", r"no server answers at http://example\.test/v1 \(by the "),
+        (
+            "http://me:secret@127.0.0.1:9",
+            r"no server answers at http://example\.test/v1 \(the environment",
+        ),
         ("what://me:secret@127.0.0.1:9", "can't be asked by the proxy that HTTP_PROXY"),
         ("socks9://me:secret@127.0.0.1:9", "can't be asked by the proxy that HTTP_PROXY"),
         ("http://me:secret@127.0.0.1:9x", "can't be asked by the proxy that HTTP_PROXY"),
