@@ -68,7 +68,7 @@ def label(
     if space is None:
         raise MeznetError("Labels are missing: give --labels or --labels-file.")
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: options.complain([message])
         net = LlmLabeler(
             Endpoint(endpoint, timeout=timeout), model, space, prompt=prompt or PROMPT,

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -96,7 +96,7 @@ class Writer:
         Throw away what a run before this one has left.
     form : str
         How floats look. Parquet holds them whole.
-    shard : int
+    shard : int, optional
         Photographs in each file of the part; in the end it is `SHARD`.
     shown : callable, optional
         Makes the text of standard output of rows, in place of CSV.
@@ -129,14 +129,14 @@ class Writer:
         as_json: bool = False,
         restart: bool = False,
         form: str = "%.4f",
-        shard: int = SHARD,
+        shard: int | None = None,
         shown: Callable[[Sequence[Row]], str] | None = None,
     ) -> None:
         """Keep the arguments; ``with`` begins, or goes on."""
         self.columns, self.files, self.form, self.shown = columns, files, form, shown
         self.settings = json.loads(json.dumps({**settings, "columns": [*columns], "form": form}))
         self.restart, self.done, self.unreadable = restart, 0, []
-        self.shard, self.failed, self.stopped = shard, [], False
+        self.shard, self.failed, self.stopped = shard or SHARD, [], False
         self.path = None if out == "-" else Path(out).expanduser()
         suffix = "" if self.path is None else self.path.suffix.lower()
         self.as_json, self.shards = as_json or suffix == ".jsonl", suffix == ".parquet"
@@ -474,13 +474,23 @@ def write_all(
                 steps.update(len(names) - len(left))
             batches = stream([writer.files[at] for at in left], names=[names[at] for at in left],
                              side=side, batch_size=batch_size)  # fmt: skip
-            batches = takewhile(lambda _: not stop, batches)
-            for images, some in _side_by_side(batches, rows, workers):
+
+            def complain(lines: Sequence[object]) -> None:
+                if lines and steps is not None:
+                    steps.clear()
+                options.complain(lines)
+
+            def read() -> "Iterator[Images]":
+                for images in batches:
+                    if stop:
+                        return
+                    complain(images.errors)
+                    yield images
+
+            for images, some in _side_by_side(read(), rows, workers):
                 errors = [str(error) for error in images.errors]
                 failed = isinstance(some, Failed)
-                if (errors or failed) and steps is not None:
-                    steps.clear()
-                options.complain([*errors, *([some] if failed else [])])
+                complain([some] if failed else [])
                 here = [*islice(places, len(images) + len(errors))]
                 in_a_row = in_a_row + 1 if failed else 0 if some else in_a_row
                 writer.failed = [at for at in writer.failed if at not in here]

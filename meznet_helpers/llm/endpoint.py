@@ -154,7 +154,11 @@ name another.
                     raise MeznetError(self._nobody(cause)) from error
             except openai.APIStatusError as error:
                 status, said = error.status_code, _said(error.response.text)
-                if "temperature" in known and status in (400, 422) and "temperature" in said:
+                if (
+                    "temperature" in known
+                    and status in (400, 422)
+                    and "temperature" in said.lower()
+                ):
                     refused.add("temperature")
                     continue
                 if "response_format" in known and status in (400, 422, 500, 501):
@@ -207,8 +211,8 @@ name another.
 
     def _understood(self, text: str, model: str, ms: float) -> Reply:
         """Read an answer in any shape in which servers send one: whole, in parts, as a stream."""
-        data = [line[5:] for line in text.splitlines() if line.startswith("data:")]
-        parts = [part for part in data if part.strip() != "[DONE]"] or [text]
+        lines = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]
+        parts = [line for line in lines if line != "[DONE]"] or [text]
         try:
             answers = [json.loads(part) for part in parts]
             if wrong := next((answer["error"] for answer in answers if answer.get("error")), None):
@@ -225,7 +229,8 @@ name another.
                 or "".join(_content(message.get("refusal")) for message in messages)
             )
             finish = [choice.get("finish_reason") for choice in choices]
-            finish = [why for why in finish if isinstance(why, str)] or ["stop"]
+            finish = [why for why in finish if isinstance(why, str)]
+            finish = finish or ["length" if parts == lines else "stop"]  # no end of a stream
             named = [answers[0].get("model"), answers[0].get("system_fingerprint")]
             named = [name for name in named if isinstance(name, str)] or [model]
             if not choices:
@@ -298,8 +303,9 @@ def _clean(text: str, marks: bool = False) -> str:
     text = text.encode("utf-8", "replace").decode()
     if marks:
         return text
-    text = re.sub(r"\b(?:sk|pk|gsk|hf|xai|key)[-_][\w*.-]{4,}", "...", text)
-    text = text.replace(os.environ.get(KEY, "").strip() or "\0", "...")
+    text = re.sub(r"\b(?:sk|pk|gsk|hf|xai)[-_][\w*.-]{4,}", "...", text)
+    key = os.environ.get(KEY, "").strip()
+    text = text.replace(key, "...") if len(key) > 5 else text
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
 
 

@@ -26,7 +26,10 @@ def stream(*deltas, last=()):
     """The same in pieces, as a server sends it that only streams."""
     parts = [{"choices": [{"delta": delta, "finish_reason": None}]} for delta in deltas]
     parts += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, *last]
-    return "".join(f"data: {json.dumps(part)}\n\n" for part in parts) + "data: [DONE]\n\n"
+    return (
+        "".join(f"data: {json.dumps(part, ensure_ascii=False)}\n\n" for part in parts)
+        + "data: [DONE]\n\n"
+    )
 
 
 class Script(ThreadingHTTPServer):
@@ -121,6 +124,14 @@ def test_shapes_of_answers(server, endpoint, body, text, tokens):
     reply = endpoint.ask(ASK)
     assert (reply.text, reply.tokens_in, reply.tokens_out) == (text, *tokens)
     assert reply.finish == "stop" and reply.model in ("net", "eyes") and len(server.asked) == 1
+
+
+def test_a_stream_without_an_end_is_cut_off(server, endpoint):
+    whole = stream({"content": "c\u2028at"})
+    for end, finish in ((len(whole), "stop"), (whole.index("\n\n") + 2, "length")):
+        server.play(whole[:end])
+        reply = endpoint.ask(ASK)
+        assert (reply.text, reply.finish) == ("c\u2028at", finish)
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,10 @@ def test_a_judge_without_an_answer_changes_nothing(server, nets):
     assert (judge.ask(nets, judging.candidates(nets, 3))["how"] == "other").all()
     with pytest.raises(MeznetError, match="answered 500: out of memory"):
         EndpointJudge(Asker(server.v1, "broken"))(nets)
+    server.asked, server.fail = [], {2}
+    with pytest.warns(UserWarning, match=r"^1\.jpg: .* answered 418: .* The nets' mean stands"):
+        judged = EndpointJudge(Asker(server.v1, "moody", workers=1), k=3)(nets)
+    assert np.allclose(judged[1], soft(nets.probs)[1]) and not np.allclose(judged, soft(nets.probs))
 
 
 # ---- the exhibit's question
@@ -617,7 +621,7 @@ def test_what_the_command_says_of_recordings(command, tmp_path, monkeypatch):
     file = tmp_path / "answers.jsonl"
     assert "is left alone; MEZNET_LLM=record writes it" in command("--record", str(file))[2][0]
     monkeypatch.setenv("MEZNET_LLM", "record")
-    assert command("--record", str(file), "--restart", fail={4, 5})[0] == 1
+    assert command("--record", str(file), "--restart", "--workers", "1", fail={4, 5})[0] == 1
     assert len(file.read_text(encoding="utf-8").splitlines()) == 7
     file.write_bytes(file.read_bytes()[:-9])
     status, asked, said = command("--record", str(file), "--restart")
