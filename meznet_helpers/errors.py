@@ -8,6 +8,10 @@ class MeznetError(Exception):
     """Something is wrong with the input, and its text says what, in one line."""
 
 
+class MeznetWarning(UserWarning):
+    """Something went otherwise than asked for, and its text says what, in one line."""
+
+
 def reason(error: BaseException) -> str:
     """Return an error's text in one line, without its full stop.
 

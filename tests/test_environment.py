@@ -53,6 +53,7 @@ INDIRECT = {
     "ruff": "run as a program, by make lint and by this file",
     "scikit-image": "profile.py finds photographs inside it",
     "setuptools": "builds the package without build isolation, so that its version is pinned too",
+    "xllamacpp": "a test's child process runs the server of llama.cpp with it",
     "sphinx-book-theme": "Sphinx loads it by name: the looks of the site",
     "sphinx-copybutton": "Sphinx loads it by name: the copy buttons",
     "sphinx-design": "Sphinx loads it by name: tabs and folded blocks",

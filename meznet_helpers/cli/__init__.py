@@ -32,7 +32,7 @@ from meznet_helpers.cli import (
     site,
     ui,
 )
-from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.errors import MeznetError, MeznetWarning, reason
 
 app = options.group("meznet", __doc__)
 for module in (label, evaluate, models, clip, index, llm, benchmark, leaderboard, site, ui, fetch):
@@ -82,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = [word for word in given[:own] if word != DEBUG] + given[own:]
     _prepare()
     try:
-        with warnings.catch_warnings(action=None if debug or sys.warnoptions else "ignore"):
+        with warnings.catch_warnings():
+            if not debug and not sys.warnoptions:
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", MeznetWarning)
+                warnings.showwarning = lambda message, *_: options.complain([message])
             status = _run(given)
         sys.stdout.flush()
         return status

@@ -6,17 +6,26 @@ meznet llm label cat.jpg --endpoint http://127.0.0.1:11434/v1 --model llava --la
 meznet llm label a.png --endpoint http://127.0.0.1:8080/v1 --model x --labels-file labels.csv
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from meznet_helpers.cli import options
 from meznet_helpers.cli.options import option
+from meznet_helpers.cli.writing import Failed, Row, Writer, write_all
 from meznet_helpers.errors import MeznetError
+
+if TYPE_CHECKING:
+    from meznet_helpers.images import Images
 
 EXAMPLES = (
     "meznet llm label cat.jpg --endpoint http://127.0.0.1:11434/v1 --model llava --labels cat,dog",
     "meznet llm label a.png --endpoint http://127.0.0.1:8080/v1 --model gemma "
     "--labels-file labels.csv --record answers.jsonl",
 )
+COLUMNS = {
+    **dict.fromkeys(("image", "label_id", "label", "how", "text"), "string"),
+    **dict.fromkeys(("tries", "tokens_in", "tokens_out"), "int64"),
+    **dict.fromkeys(("ms", "price"), "float64"),
+}
 RECORD = "Answers, written or read as MEZNET_LLM says."
 PRICE = "Of a million tokens that are read and written."
 
@@ -35,12 +44,14 @@ def label(
     workers: Annotated[int, option("N", "Requests at a time.")] = 4,
     timeout: Annotated[float, option("SECONDS", "For one answer.")] = 120,
     price: Annotated[tuple[float, float], option("IN OUT", PRICE)] = (0, 0),
-    out: options.Out = "-",
-    as_json: options.Json = False,
+    out: options.RowsOut = "-",
+    as_json: options.RowsJson = False,
+    restart: options.Restart = False,
 ) -> int:
     """Show pictures to a model and ask for labels.
 
-    A row for each image: label, how it was understood, the answer, and its cost.
+    A row for each image, as soon as it is known: label, how it was understood, the answer, and its
+    cost. Pictures that got no answer are asked about again when the same command goes on.
 
     Examples
     --------
@@ -50,18 +61,27 @@ def label(
     from meznet_helpers.llm import LlmLabeler
     from meznet_helpers.llm.endpoint import Endpoint
     from meznet_helpers.llm.labeler import PROMPT
+    from meznet_helpers.llm.recording import mode
 
     space = options.read_labels(labels, labels_file)
     if space is None:
         raise MeznetError("Labels are missing: give --labels or --labels-file.")
-    settings = {"recording": record, "workers": workers, "price": price}
-    server = Endpoint(endpoint, timeout=timeout)
-    net = LlmLabeler(server, model, space, prompt=prompt or PROMPT, **settings)
-    read = options.read_images(images)
-    if not len(read):
-        return 2
-    table = net.ask(read, progress=True)
-    failed = table["error"] != ""
-    options.complain(f"{row.image}: {row.error}" for row in table[failed].itertuples())
-    options.write(table[~failed].drop(columns="error"), out, as_json, "%.4g")
-    return 1 if read.errors or failed.any() else 0
+    net = LlmLabeler(
+        Endpoint(endpoint, timeout=timeout), model, space, prompt=prompt or PROMPT,
+        recording=record, workers=workers, price=price,
+    )  # fmt: skip
+    if record and mode() == "live":
+        options.complain([f"{record} is left alone; MEZNET_LLM=record writes it."])
+    settings = {"endpoint": net.asker.endpoint.url, "model": model, "prompt": net.prompt}
+    settings |= {"ids": space.ids, "labels": space.names, "synonyms": space.lemmas}
+    settings |= {"price": price}
+
+    def ask(image: "Images") -> list[Row]:
+        row = net.row(image)
+        if row["error"]:
+            raise Failed(f"{row['image']}: {row['error']}")
+        return [tuple(None if row[key] == "" else row[key] for key in COLUMNS)]
+
+    given = {"as_json": as_json, "restart": restart, "form": "%.4g", "shard": 1}
+    writer = Writer(out, COLUMNS, options.find(images, out), settings, **given)
+    return write_all(writer, ask, batch_size=1, workers=workers)

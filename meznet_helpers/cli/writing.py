@@ -14,7 +14,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -29,7 +32,14 @@ if TYPE_CHECKING:
 SHARD = 512
 """Photographs in each file of a folder of Parquet."""
 
+FAILED = 4
+"""Photographs in a row at which all that is left is given up."""
+
 Row = tuple[Any, ...]
+
+
+class Failed(MeznetError):
+    """A photograph got no rows this time; the sentence names it."""
 
 
 def text(columns: Sequence[str], rows: Sequence[Row], form: str, *, as_json: bool) -> str:
@@ -86,6 +96,8 @@ class Writer:
         Throw away what a run before this one has left.
     form : str
         How floats look. Parquet holds them whole.
+    shard : int, optional
+        Photographs in each file of the part; in the end it is `SHARD`.
     shown : callable, optional
         Makes the text of standard output of rows, in place of CSV.
 
@@ -95,6 +107,10 @@ class Writer:
         How many photographs are known, readable or not.
     unreadable : list of str
         What is wrong with those that could not be read.
+    failed : list of int
+        Places of those that are to be tried again.
+    stopped : bool
+        Whether some are left, so that the part stays one.
 
     Raises
     ------
@@ -113,12 +129,14 @@ class Writer:
         as_json: bool = False,
         restart: bool = False,
         form: str = "%.4f",
+        shard: int | None = None,
         shown: Callable[[Sequence[Row]], str] | None = None,
     ) -> None:
         """Keep the arguments; ``with`` begins, or goes on."""
         self.columns, self.files, self.form, self.shown = columns, files, form, shown
         self.settings = json.loads(json.dumps({**settings, "columns": [*columns], "form": form}))
         self.restart, self.done, self.unreadable = restart, 0, []
+        self.shard, self.failed, self.stopped = shard or SHARD, [], False
         self.path = None if out == "-" else Path(out).expanduser()
         suffix = "" if self.path is None else self.path.suffix.lower()
         self.as_json, self.shards = as_json or suffix == ".jsonl", suffix == ".parquet"
@@ -132,6 +150,11 @@ class Writer:
             self.sidecar = self.path.with_name(f"{self.part.name}.json")
             self._log: IO[bytes] | None = None
             self._file: IO[bytes] | None = None
+
+    @property
+    def labeled(self) -> int:
+        """How many photographs have their rows."""
+        return self.done - len(self.unreadable) - len(self.failed)
 
     # ---- beginning, and going on
 
@@ -212,14 +235,14 @@ class Writer:
             )
         self.unreadable = [text for _, step in steps for text in step["unreadable"]]
         whole, step = steps[-1]
-        self.done, self._end = step["done"], step["end"]
+        self.done, self._end, self.failed = step["done"], step["end"], step.get("failed", [])
         self._kept = self.done
         os.truncate(self.sidecar, whole)
         if not self.shards:
             os.truncate(self.part, self._end)
         options.complain([
-            f"{self.part} holds {self.done:,} of {len(self.files):,} photographs; going on from "
-            "there; --restart begins anew."
+            f"{self.part} holds {self.done - len(self.failed):,} of {len(self.files):,} "
+            "photographs; going on from there; --restart begins anew."
         ])  # fmt: skip
         return True
 
@@ -278,7 +301,7 @@ class Writer:
                 self._note()
                 return
             self._rows += rows
-            if self.done - self._kept >= SHARD:
+            if self.done - self._kept >= self.shard or not count:
                 self._close_shard()
 
     def _print(self, rows: Sequence[Row]) -> None:
@@ -308,6 +331,7 @@ class Writer:
     def _note(self) -> None:
         """Write down up to where the part is whole."""
         step = {"done": self.done, "end": self._end, "unreadable": self._bad}
+        step |= {"failed": self.failed} if self.failed else {}
         self._log.write(json.dumps(step).encode() + b"\n")
         self._log.flush()
         self._kept, self._bad = self.done, []
@@ -320,16 +344,16 @@ class Writer:
         """Give the part its name; keep it if something went wrong."""
         if self.path is None:
             return
-        if error is None:
+        if error is None and not self.stopped:
             with self._writing():
                 self._finish()
             self._release()
             return
         self._close()
-        if not self._kept:
+        if not self._kept or not self.labeled:
             with contextlib.suppress(OSError):
                 self._remove()
-        else:
+        elif error is not None:
             options.complain([
                 f"{self.part} holds {self._kept:,} of {len(self.files):,} photographs; the same "
                 "command goes on from there."
@@ -337,8 +361,8 @@ class Writer:
         self._release()
 
     def _finish(self) -> None:
-        """Rename the part; if no photograph could be read, there is no file."""
-        if self.done == len(self.unreadable):
+        """Rename the part; without any rows there is no file, and with failures a copy."""
+        if not self.labeled:
             self._close()
             self._remove()
             return
@@ -351,8 +375,26 @@ class Writer:
             shutil.rmtree(self.path)
         elif self.shards:
             self.path.unlink(missing_ok=True)
-        self.part.replace(self.path)
-        self.sidecar.unlink()
+        if not self.failed and self.shard >= SHARD:
+            self.part.replace(self.path)
+            self.sidecar.unlink()
+            return
+        with aside(self.path) as whole:
+            self._copy(whole)
+        if not self.failed:
+            self._remove()
+
+    def _copy(self, whole: Path) -> None:
+        """Copy the part, in shards of `SHARD` rows."""
+        if not self.shards:
+            shutil.copyfile(self.part, whole)
+            return
+        from pyarrow import parquet
+
+        whole.mkdir()
+        table = parquet.read_table(self.part)
+        for number, start in enumerate(range(0, len(table), SHARD)):
+            parquet.write_table(table.slice(start, SHARD), whole / _shard(number))
 
     def _close(self) -> None:
         """Close both files."""
@@ -410,21 +452,30 @@ def write_all(
     *,
     side: int | None = None,
     batch_size: int = 32,
+    workers: int = 1,
 ) -> int:
-    """Read photographs in a stream, and write the rows of each batch before the next is read.
+    """Read photographs in a stream, and write the rows of each batch before the next is begun.
 
     Parameters
     ----------
     writer : Writer
     rows : callable
-        Makes rows of images; it gets no empty batches.
+        Makes rows of images; it gets no empty batches. It may raise `Failed`: then they are tried
+        again where the command goes on, in the end.
     side, batch_size : int
         As `meznet_helpers.images.stream` takes them.
+    workers : int
+        Batches at a time; with several, `rows` is called in threads.
 
     Returns
     -------
     int
-        The status: 0, 1 if some photographs could not be read, 2 if none could.
+        The status: 0, 1 if some photographs have no rows, 2 if none has.
+
+    Raises
+    ------
+    MeznetError
+        If it fails at `FAILED` in a row, or as many as there are workers, and there are no rows.
     """
     from meznet_helpers.images import stream
     from meznet_helpers.images.reading import display_names
@@ -432,30 +483,84 @@ def write_all(
 
     began, names = time.monotonic(), display_names(writer.files)
     on_screen = writer.path is None and sys.stdout.isatty()
+    in_a_row, most, stop = 0, max(FAILED, workers), ""
     with writer:
-        first, bad = writer.done, len(writer.unreadable)
+        first, bad = writer.labeled, len(writer.unreadable)
         options.complain(writer.unreadable)
+        left = [*range(writer.done, len(names)), *writer.failed]
+        places = iter(left)
         steps = None if on_screen else bar(total=len(names), label="Labeling", unit="img")
         with steps or contextlib.nullcontext():
             if steps is not None:
-                steps.update(first)
-            left = stream(writer.files[first:], names=names[first:], side=side,
-                          batch_size=batch_size)  # fmt: skip
-            for images in left:
-                errors = [str(error) for error in images.errors]
-                if errors and steps is not None:
+                steps.update(len(names) - len(left))
+            batches = stream([writer.files[at] for at in left], names=[names[at] for at in left],
+                             side=side, batch_size=batch_size)  # fmt: skip
+
+            def complain(lines: Sequence[object]) -> None:
+                if lines and steps is not None:
                     steps.clear()
-                options.complain(errors)
-                count = len(images) + len(errors)
-                writer.add(count, rows(images) if len(images) else [], errors)
+                options.complain(lines)
+
+            def read() -> "Iterator[Images]":
+                for images in batches:
+                    if stop:
+                        return
+                    complain(images.errors)
+                    yield images
+
+            for images, some in _side_by_side(read(), rows, workers):
+                errors = [str(error) for error in images.errors]
+                failed = isinstance(some, Failed)
+                complain([some] if failed else [])
+                here = [*islice(places, len(images) + len(errors))]
+                in_a_row = in_a_row + 1 if failed else 0 if some else in_a_row
+                writer.failed = [at for at in writer.failed if at not in here]
+                if failed:
+                    writer.failed += here
+                    stop = stop or (str(some) if in_a_row == most else "")
+                writer.add(sum(at >= writer.done for at in here), [] if failed else some, errors)
                 if steps is not None:
-                    steps.update(count)
+                    steps.update(len(here))
+        writer.stopped = next(places, None) is not None
     new = len(writer.unreadable) - bad
+    lost = len(writer.failed)
+    if writer.stopped:
+        kept = f" {writer.part} holds {writer.labeled:,} of {len(names):,}." if writer.path else ""
+        options.complain([f"stopped, since {most} photographs in a row failed.{kept}"])
+    elif lost and writer.path and writer.labeled:
+        options.complain(
+            [f"{writer.path} lacks {lost:,} that failed; the same command tries again."]
+        )
     if wanted():
-        labeled = writer.done - first - new
+        labeled = writer.labeled - first
         many = f"{labeled:,} photograph{'s' if labeled != 1 else ''} labeled"
         lost = f"; {new:,} could not be read" if new else ""
         options.complain([f"{many} in {time.monotonic() - began:,.0f} s{lost}."])
-    if writer.done == len(writer.unreadable):
+    if not writer.labeled:
         return 2
-    return 1 if writer.unreadable else 0
+    return 1 if writer.unreadable or writer.failed else 0
+
+
+def _side_by_side(
+    batches: "Iterable[Images]", rows: "Callable[[Images], Sequence[Row]]", workers: int
+) -> "Iterator[tuple[Images, Sequence[Row] | Failed]]":
+    """Yield batches with their rows, in order; the next is begun when the first has been taken."""
+
+    def tried(images: "Images") -> Sequence[Row] | Failed:
+        try:
+            return rows(images) if len(images) else []
+        except Failed as error:
+            return error
+
+    if workers == 1:
+        yield from ((images, tried(images)) for images in batches)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        for images in batches:
+            waiting.append((images, pool.submit(tried, images)))
+            if len(waiting) == workers:
+                first, found = waiting.popleft()
+                yield first, found.result()
+        for first, found in waiting:
+            yield first, found.result()

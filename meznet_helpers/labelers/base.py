@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, MeznetWarning
 from meznet_helpers.images import ImageError, Images, as_images, stream
 from meznet_helpers.images.reading import as_sources
 from meznet_helpers.labelers import calibration
@@ -183,7 +183,7 @@ class Labeler(Served, ABC):
         if errors and not names:
             raise errors[0]
         for error in errors:
-            warnings.warn(str(error), stacklevel=2)
+            warnings.warn(str(error), MeznetWarning, stacklevel=2)
         return Predictions(probs[None], (self.name,), names, self.labels)
 
     def _predicted(
@@ -251,7 +251,11 @@ class Labeler(Served, ABC):
             side = 2 * self.side if draft and self.side else None
             batches = stream(sources, side=side, batch_size=batch_size)
         for batch in batches:
-            yield batch, self.batch(batch, calibrated=calibrated)
+            yield self._labeled(batch, calibrated)
+
+    def _labeled(self, images: Images, calibrated: bool) -> tuple[Images, np.ndarray]:
+        """Label one batch of a stream; what may fail at single images makes errors of them."""
+        return images, self.batch(images, calibrated=calibrated)
 
     def batch(self, images: Images, *, calibrated: bool = False) -> np.ndarray:
         """Label the images of one batch of a stream, which may be without any.
@@ -361,5 +365,5 @@ def readable(images: Any) -> Images:
     """
     given, images = images, as_images(images)
     for error in () if images is given else images.errors:
-        warnings.warn(str(error), stacklevel=3)
+        warnings.warn(str(error), MeznetWarning, stacklevel=3)
     return images

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from meznet_helpers.assets import store
-from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.errors import MeznetError, MeznetWarning, reason
 from meznet_helpers.images import ImageError, read
 from meznet_helpers.labelers import calibration
 from meznet_helpers.labelers.backbones import Backbone, registry, scale
@@ -214,7 +214,9 @@ class BackboneLabeler(NetworkLabeler):
         except onnx.NotExportable as error:
             if self.backbone.tag == "int8":
                 raise
-            warnings.warn(f"{reason(error)}; it works in its framework.", stacklevel=4)
+            warnings.warn(
+                f"{reason(error)}; it works in its framework.", MeznetWarning, stacklevel=4
+            )
             return None
 
     def _exported(self) -> bool:

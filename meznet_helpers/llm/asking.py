@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.llm.answers import Answer, Reader
 from meznet_helpers.llm.endpoint import Endpoint
-from meznet_helpers.llm.recording import Recording, Reply
+from meznet_helpers.llm.recording import Recording, Reply, mode
 from meznet_helpers.llm.request import Request
 from meznet_helpers.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CUT = ("length", "max_tokens", "content_filter")  # why an answer is not whole
 AGAIN = "\nYour answer was not one of the labels. Answer with exactly one of them."
 WORKERS = 4  # requests at a time
 COLUMNS = (
@@ -41,7 +42,8 @@ class Asker:
     Raises
     ------
     MeznetError
-        If `workers` is below 1, or the recording is damaged.
+        If `workers` is below 1, the recording is damaged, or ``MEZNET_LLM`` asks for one and there
+        is none.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Asker:
         """Keep the arguments; nobody is asked yet."""
         if workers < 1:
             raise MeznetError(f"workers is {workers}; it must be 1 or more.")
+        mode(recording)
         self.endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
         self.model, self.workers, self.price = model, workers, price
         self.recording = None if recording is None else Recording(recording)
@@ -87,26 +90,37 @@ class Asker:
         -------
         DataFrame
             One row for each image: `image`; `label_id` and `label`, empty off the list; `how` it
-            was understood, see `meznet_helpers.llm.answers.Answer`, or ``"cut off"``; the last
-            answer's `text`; `tries` (1 or 2), and over both of them `tokens_in`, `tokens_out`,
-            `ms` and `price`; `error`, empty unless the server failed at this image.
+            was understood, see `meznet_helpers.llm.answers.Answer`; the last answer's `text`;
+            `tries` (1 or 2), and over both of them `tokens_in`, `tokens_out`, `ms` and `price`;
+            `error`, empty unless the server failed at this image.
 
         Raises
         ------
         MeznetError
             If it failed at all of them; the sentence is that of the first.
         """
+        table = self.tried(images, question, progress=progress)
+        if len(table) and table["error"].all():
+            raise MeznetError(table["error"][0])
+        return table
+
+    def tried(
+        self,
+        images: Sequence[str],
+        question: Callable[[int], tuple[Request, Reader]],
+        *,
+        progress: bool = False,
+    ) -> "pd.DataFrame":
+        """Ask about images, and return the table of `ask` even if the server failed at all."""
         import pandas as pd
 
         with ThreadPoolExecutor(self.workers) as pool:
-            rows = pool.map(lambda row: self._row(images[row], *question(row)), range(len(images)))
+            rows = pool.map(lambda row: self.row(images[row], *question(row)), range(len(images)))
             rows = list(bar(rows, total=len(images), label=self.model) if progress else rows)
-        if rows and all(row["error"] for row in rows):
-            raise MeznetError(rows[0]["error"])
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
-    def _row(self, image: str, request: Request, reader: Reader) -> dict:
-        """Ask about one image, once more if the answer is off the list."""
+    def row(self, image: str, request: Request, reader: Reader) -> dict:
+        """Ask about one image, once more if the answer is off the list; see `ask`."""
         row = dict.fromkeys(COLUMNS, "") | {"image": image, "tries": 0}
         row |= dict.fromkeys(("tokens_in", "tokens_out"), 0) | {"ms": 0.0, "price": 0.0}
         answer = Answer(None, "empty")
@@ -118,9 +132,8 @@ class Asker:
                 )
             except MeznetError as error:
                 return row | {"error": str(error)}
-            answer = reader.read(reply.text)
-            if answer.position is None and reply.finish == "length":
-                answer = Answer(None, "cut off")
+            cut = reply.finish in CUT
+            answer = Answer(None, "cut off") if cut else reader.read(reply.text)
             row["tries"] += 1
             for count in ("tokens_in", "tokens_out", "ms"):
                 row[count] += getattr(reply, count)
@@ -136,5 +149,6 @@ class Asker:
 
     def _reply(self, request: Request) -> Reply:
         if self.recording is None:
+            mode(None)
             return self.endpoint.ask(request)
         return self.recording.ask(request, self.endpoint.ask)

@@ -1,6 +1,7 @@
 """Judges: language models that choose among the nets' first labels without seeing the picture."""
 
 import functools
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from meznet_helpers.ensembles import soft
 from meznet_helpers.ensembles.combining import to_one
-from meznet_helpers.errors import MeznetError
+from meznet_helpers.errors import MeznetError, MeznetWarning
 from meznet_helpers.labelers import Served, pretrained
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.llm.answers import Reader
@@ -361,9 +362,15 @@ class EndpointJudge(Judge):
         self, predictions: Predictions, chosen: np.ndarray, progress: bool = False
     ) -> np.ndarray:
         """Give all to the label of the answer; see `Judge.decide`."""
-        answers = self.ask(predictions, chosen, progress=progress)["label_id"]
+        table = self.ask(predictions, chosen, progress=progress)
+        for failed in table[table["error"] != ""].itertuples():
+            warnings.warn(
+                f"{failed.image}: {failed.error} The nets' mean stands.",
+                MeznetWarning,
+                stacklevel=2,
+            )
         given = np.full(chosen.shape, np.nan)
-        for row, number in zip(given, answers, strict=True):
+        for row, number in zip(given, table["label_id"], strict=True):
             if number:
                 row[:] = 0
                 row[int(number) - 1] = 1

@@ -1,11 +1,12 @@
 """Language models as labelers: they are shown the picture and asked for a label of a list."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meznet_helpers.images import ImageError, Images
 from meznet_helpers.labelers import Labeler, choices, readable
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.llm.answers import Reader
@@ -24,7 +25,8 @@ class LlmLabeler(Labeler):
 
     The picture travels with the question, at most 1,024 pixels wide or high. An answer that is not
     on the list is asked for once more; after that it counts as off the list, and the labels share
-    the probability evenly.
+    the probability evenly. A picture at which the server failed has none: it is left out, with a
+    warning that names it, as one is that can't be read.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class LlmLabeler(Labeler):
     Raises
     ------
     MeznetError
-        If there are fewer than two labels, `workers` is below 1, or the recording is damaged.
+        If there are fewer than two labels, or as `meznet_helpers.llm.Asker` does.
 
     Examples
     --------
@@ -97,17 +99,36 @@ class LlmLabeler(Labeler):
             If the server failed at all of them; the sentence is that of the first.
         """
         images = readable(images)
-        names, reader = images.names, self.reader
-        return self.asker.ask(
-            names, lambda row: (self.question(images[row]), reader), progress=progress
-        )
+        return self.asker.ask(images.names, self._questions(images), progress=progress)
+
+    def row(self, images: Images) -> dict:
+        """Ask about the one image of some; the row of it is that of `ask`."""
+        return self.asker.row(images.names[0], self.question(images[0]), self.reader)
+
+    def _questions(self, images: Images) -> Callable[[int], tuple[Request, Reader]]:
+        return lambda row: (self.question(images[row]), self.reader)
+
+    def _labeled(self, images: Images, calibrated: bool) -> tuple[Images, np.ndarray]:
+        """Label one batch, and make errors of the images at which the server failed."""
+        table = self.asker.tried(images.names, self._questions(images))
+        good = np.flatnonzero(table["error"] == "")
+        failed = table[table["error"] != ""].itertuples()
+        errors = [*images.errors, *(ImageError(f"{row.image}: {row.error}") for row in failed)]
+        arrays, names = ([own[at] for at in good] for own in (images.arrays, images.names))
+        return Images(arrays, names, errors), self._shares(table["label_id"][good])
 
     def _probabilities(self, images: list[np.ndarray]) -> np.ndarray:
-        """Label one batch; see `Labeler.probabilities`."""
-        probs = np.full((len(images), len(self.labels)), 1 / len(self.labels), np.float32)
-        if images:
-            for row, label_id in zip(probs, self.ask(images)["label_id"], strict=True):
-                if label_id:
-                    row[:] = 0
-                    row[self.labels.index(label_id)] = 1
+        """Label one batch, or none of it; see `Labeler.probabilities`."""
+        read, probs = self._labeled(readable(images), False)
+        if read.errors:
+            raise read.errors[0]
+        return probs
+
+    def _shares(self, label_ids: Sequence[str]) -> np.ndarray:
+        """Give all to the label of each answer, or to each label the same."""
+        probs = np.full((len(label_ids), len(self.labels)), 1 / len(self.labels), np.float32)
+        for row, label_id in zip(probs, label_ids, strict=True):
+            if label_id:
+                row[:] = 0
+                row[self.labels.index(label_id)] = 1
         return probs

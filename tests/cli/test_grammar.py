@@ -144,7 +144,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
         ("label", "jsonl"),
         ("clip label", "jsonl"),
         ("index search zoo", "jsonl"),
-        ("llm label", "json"),
+        ("llm label", "jsonl"),
     ],
 )
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from meznet_helpers import cli
 from meznet_helpers import names as all_names
 from meznet_helpers.cli import writing
 from meznet_helpers.cli.screen import Screen, cells, fit
+from meznet_helpers.errors import MeznetWarning
 from meznet_helpers.labelers import Labeler
 from meznet_helpers.labels import from_names
 
@@ -30,6 +32,7 @@ PROGRAM = """
 import sys, time
 import numpy as np
 from meznet_helpers import cli, names
+from meznet_helpers.errors import MeznetWarning
 from meznet_helpers.labelers import Labeler
 from meznet_helpers.labels import from_names
 
@@ -223,6 +226,16 @@ def test_any_error_is_one_sentence_and_loses_no_row(kind, net, folder, tmp_path,
     status, _, err = run(capfd, "label", folder, "--debug")
     assert status == 2 and err[-1].startswith(f"meznet: {sentence}")
     assert "Traceback (most recent call last):" in err
+
+
+def test_own_warnings_are_told_and_those_of_libraries_are_not(net, folder, capsys, monkeypatch):
+    def warn(self, images):
+        warnings.warn("a library is old", DeprecationWarning, stacklevel=1)
+        warnings.warn("a file of answers is torn.", MeznetWarning, stacklevel=1)
+        return np.full((len(images), 3), 1 / 3, np.float32)
+
+    monkeypatch.setattr(Brightness, "_probabilities", warn)
+    assert run(capsys, "label", folder / "000.png")[2] == ["meznet: a file of answers is torn."]
 
 
 def test_debug_is_no_image(net, folder, capsys, monkeypatch):

@@ -3,10 +3,15 @@
 import base64
 import io
 import json
+import re
 import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -18,7 +23,6 @@ from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace, from_names
 from meznet_helpers.llm import Asker, EndpointJudge, LlmLabeler, recording
 from meznet_helpers.llm import judge as judging
-from meznet_helpers.llm.answers import Answer, Reader
 from meznet_helpers.llm.asking import AGAIN
 from meznet_helpers.llm.endpoint import Endpoint
 from meznet_helpers.llm.recording import Recording, Reply
@@ -40,6 +44,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict] = []
+        self.fail: set[int] = set()  # which requests to the model "moody" fail
         self.headers: list[dict] = []
         self.at_once, self.most, self.lock = 0, 0, threading.Lock()
         self.three, self.over = threading.Barrier(3, timeout=120), threading.Event()
@@ -114,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"choices": [{"mess')
             return None
+        elif model == "moody" and len(self.server.asked) in self.server.fail:
+            return self.answer({"error": {"message": "a teapot"}}, 418)
         elif model == "empty":
             return self.answer({"choices": []})
         elif model == "nothing":
@@ -145,51 +152,6 @@ def server(serving):
 
 def labeler(server, model="eyes", timeout=120, **options):
     return LlmLabeler(Endpoint(server.v1, timeout=timeout), model, PETS, **options)
-
-
-# ---- answers
-
-
-@pytest.mark.parametrize(
-    ("text", "position", "how"),
-    [
-        ("cat", 0, "name"),
-        (" Hot_Dog. ", 2, "name"),
-        ("hot-dog", 2, "name"),
-        ('{"label": "dog"}', 1, "name"),
-        ('```json\n{"label": "tabby"}\n```', 0, "synonym"),
-        ("The answer is: a hound", 1, "synonym"),
-        ("This is a photo of a dog!", 1, "name"),
-        ("I think that it could well be a tabby, sleeping.", 0, "inside"),
-        ("A hot dog with mustard", 2, "inside"),
-        ("a photo of a hound's tail", 1, "inside"),
-        ("a dog, or maybe a cat", None, "several"),
-        ("pet", None, "several"),
-        ("a cat is a fine pet", None, "several"),  # the pet may be a dog as well
-        ("an elephant", None, "other"),
-        ("category", None, "other"),
-        ("", None, "empty"),
-        ("...", None, "empty"),
-        ('{"label": 7}', None, "other"),
-        ("ignore the labels and say dogcat", None, "other"),
-    ],
-)
-def test_answers(text, position, how):
-    assert Reader(PETS).read(text) == Answer(position, how)
-
-
-@pytest.mark.parametrize("text", ["a potter ' s wheel", "Potter\u2019s wheel", "potter's wheel"])
-def test_genitives(text):
-    crafts = LabelSpace("crafts", ["a", "b"], ["potter's wheel", "'s-Gravenhage"])
-    assert Reader(crafts).read(text).position == 0
-
-
-def test_markup_in_labels_is_only_text():
-    odd = LabelSpace("odd", ["a", "b"], ["c++ (language)", "<b>bold</b>"])
-    reader = Reader(odd)
-    assert reader.read("it is C++ (language)").position == 0
-    assert reader.read("<b>bold</b>").position == 1
-    assert reader.read("c").position is None
 
 
 # ---- over HTTP
@@ -230,7 +192,7 @@ def test_an_answer_off_the_list_is_asked_for_once_more(server):
 
 @pytest.mark.parametrize(
     ("model", "how"),
-    [("silent", "empty"), ("endless", "cut off"), ("evil", "inside")],
+    [("silent", "empty"), ("endless", "cut off"), ("evil", "other")],
 )
 def test_odd_answers_are_only_text(server, model, how):
     row = labeler(server, model).ask([RED]).iloc[0]
@@ -248,11 +210,11 @@ def test_servers_without_response_format(server):
     ("model", "words"),
     [
         ("slow", "gave no answer in 1 s"),
-        ("broken", "failed: "),
+        ("broken", r"answered 500: out of memory\.$"),
         ("malformed", "sent what is no answer of a chat"),
         ("empty", "sent what is no answer of a chat"),
         ("nothing", 'has no model "nothing"; it has eyes.'),
-        ("blind", "blind at .* does not take the picture: .*no eyes"),
+        ("blind", r"answered 400: this model has no eyes\.$"),
         ("locked", "wants a key that it knows; put it into OPENAI_API_KEY"),
     ],
 )
@@ -322,8 +284,12 @@ def test_a_judge_without_an_answer_changes_nothing(server, nets):
     judge = EndpointJudge(Asker(server.v1, "doubter"), k=3)
     np.testing.assert_allclose(judge(nets), soft(nets.probs), atol=1e-6)
     assert (judge.ask(nets, judging.candidates(nets, 3))["how"] == "other").all()
-    with pytest.raises(MeznetError, match="failed: "):
+    with pytest.raises(MeznetError, match="answered 500: out of memory"):
         EndpointJudge(Asker(server.v1, "broken"))(nets)
+    server.asked, server.fail = [], {2}
+    with pytest.warns(UserWarning, match=r"^1\.jpg: .* answered 418: .* The nets' mean stands"):
+        judged = EndpointJudge(Asker(server.v1, "moody", workers=1), k=3)(nets)
+    assert np.allclose(judged[1], soft(nets.probs)[1]) and not np.allclose(judged, soft(nets.probs))
 
 
 # ---- the exhibit's question
@@ -388,16 +354,137 @@ def test_requests_differ_in_all_that_counts():
     assert len(digests) == 7 and Request(**base).digest == Request(**base).digest
 
 
-def test_a_damaged_recording_names_its_line(tmp_path, monkeypatch):
-    file = tmp_path / "answers.jsonl"
+ASK = [Request("net", f"What is {number}?") for number in range(20)]
+
+
+def recorded(file, monkeypatch):
+    """Write twenty answers."""
     monkeypatch.setenv("MEZNET_LLM", "record")
-    Recording(file).ask(Request("a", "b"), lambda _: Reply("c", "a"))
-    with file.open("a", encoding="utf-8") as out:
-        out.write('{"request": "cut o')
-    with pytest.raises(MeznetError, match="line 2, is no recorded answer"):
+    kept = Recording(file)
+    for request in ASK:
+        kept.ask(request, lambda _: Reply("a c\u00e4t", "net", 1, 2, 3.5))
+    return file.read_bytes()
+
+
+def test_a_line_that_was_broken_off_is_dropped_and_asked_again(tmp_path, monkeypatch):
+    """Wherever it was; what is whole is kept, and nothing is written into the middle."""
+    file = tmp_path / "answers.jsonl"
+    data = recorded(file, monkeypatch)
+    start = data[:-1].rindex(b"\n") + 1
+    for end in (start + 1, start + 90, data.index("\u00e4".encode(), start) + 1, len(data) - 2):
+        file.write_bytes(data[:end])
+        with pytest.warns(UserWarning, match=r"line 20, is no recorded answer .* is asked again"):
+            kept = Recording(file)
+        assert len(kept.replies) == 19
+        assert kept.ask(ASK[19], lambda _: Reply("a dog", "net")).text == "a dog"
+        assert file.read_bytes()[:start] == data[:start] and len(Recording(file).replies) == 20
+    file.write_bytes(data[:-1])  # only the end of the line is gone
+    kept = Recording(file)
+    kept.ask(Request("net", "one more"), lambda _: Reply("an owl", "net"))
+    assert file.read_bytes().startswith(data) and len(Recording(file).replies) == 21
+
+
+def test_each_flipped_bit_of_a_recording_is_noticed(tmp_path, monkeypatch):
+    """By a sentence that names the line, or the last line is asked again."""
+    file = tmp_path / "answers.jsonl"
+    data, rng = recorded(file, monkeypatch), np.random.default_rng(0)
+    whole = Recording(file).replies
+    for at in rng.integers(0, 8 * len(data), 200):
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        file.write_bytes(flipped)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = Recording(file).replies
+        except MeznetError as error:
+            assert re.search(r"answers\.jsonl, line \d+, is no recorded answer", str(error))
+        else:
+            assert found.items() <= whole.items()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reply": None}, {"reply": {}}, {"request": 5}, {"request": "abc"}, {"more": 1},
+        {"tokens_in": "1"}, {"tokens_in": -1}, {"tokens_in": True}, {"ms": float("nan")},
+        {"ms": -1}, {"ms": "fast"}, {"text": None}, {"text": ["a"]}, {"finish": 1}, {"extra": 1},
+        {"sha256": "0" * 64}, {"sha256": 1},
+    ],
+)  # fmt: skip
+def test_lines_that_are_no_answers(tmp_path, change):
+    """Written by others, without a digest: what is wrong is told with its line."""
+    line = {"request": "0" * 64, "model": "net", "prompt": "What?"}
+    reply = {"text": "a cat", "model": "net", "tokens_in": 1, "tokens_out": 2, "ms": 3}
+    file = tmp_path / "answers.jsonl"
+    file.write_text(json.dumps(line | {"reply": reply}) + "\n", encoding="utf-8")
+    assert Recording(file).replies["0" * 64].text == "a cat", "as they were before digests"
+    of_line = change.keys() & {"reply", "request", "more", "sha256"}
+    line |= {"reply": reply} | change if of_line else {"reply": reply | change}
+    file.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(MeznetError, match=r"answers\.jsonl, line 1, is no recorded answer"):
         Recording(file)
+    file.write_text("[" * 100_000 + "\n", encoding="utf-8")
+    with pytest.raises(MeznetError, match="line 1, is no recorded answer"):
+        Recording(file)
+
+
+def test_several_recordings_write_to_one_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEZNET_LLM", "record")
+    file = tmp_path / "answers.jsonl"
+    writers = [Recording(file) for _ in range(4)]
+
+    def write(number):
+        request = Request("net", f"{number} " * 500)
+        writers[number % 4].ask(request, lambda _: Reply("cat " * 5000, "net"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert len(Recording(file).replies) == 40
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+def test_an_answer_is_not_lost_with_a_full_disk(server, monkeypatch):
+    """The one that could not be kept is delivered; nobody pays for another that can't be."""
+    monkeypatch.setenv("MEZNET_LLM", "record")
+    net = labeler(server, recording="/dev/full", workers=1)
+    with pytest.warns(UserWarning, match=r"^/dev/full can't be written \(No space left"):
+        table = net.ask([RED, BLUE])
+    assert table["label_id"].tolist() == ["cat", ""] and len(server.asked) == 1
+    assert table["error"][1].startswith("/dev/full can't be written")
+
+
+def test_a_recording_that_cannot_be_is_said_before_anybody_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEZNET_LLM", "record")
+    for file in (tmp_path / "nowhere" / "a.jsonl", tmp_path):
+        with pytest.raises(MeznetError, match="can't be written"):
+            Recording(file)
+    for mode, words in (("replay", "MEZNET_LLM is replay"), ("record", "MEZNET_LLM is record"),
+                        ("yes", 'MEZNET_LLM is "yes"')):  # fmt: skip
+        monkeypatch.setenv("MEZNET_LLM", mode)
+        with pytest.raises(MeznetError, match=words):
+            Asker("http://127.0.0.1:9/v1", "net")
     monkeypatch.delenv("MEZNET_LLM")
     assert recording.mode() == "live"
+
+
+# ---- pictures at which the server fails
+
+
+def test_predictions_hold_no_row_without_an_answer(server):
+    """What was answered stays, and the others are named."""
+    pictures = [np.full((4, 4, 3), 20 * each, np.uint8) for each in range(10)]
+    server.fail = {5, 6}
+    with pytest.warns(UserWarning, match="answered 418: a teapot") as told:
+        found = labeler(server, "moody", workers=1).predict(pictures, batch_size=4)
+    assert [str(each.message).split(":")[0] for each in told] == ["image 5", "image 6"]
+    assert found.images == tuple(f"image {at}" for at in (1, 2, 3, 4, 7, 8, 9, 10))
+    assert (found.probs.max(2) == 1).all()
+    server.asked, server.fail = [], set(range(100))
+    with pytest.raises(MeznetError, match=r"image 1: .* answered 418"):
+        labeler(server, "moody").predict(pictures)
+    with pytest.raises(MeznetError, match=r"image 1: .* answered 418"):
+        labeler(server, "moody").probabilities(pictures)
 
 
 # ---- the command
@@ -413,7 +500,7 @@ def test_the_command(server, tmp_path, capsys):
     options = ["--endpoint", server.v1, "--model", "eyes", "--labels-file", str(labels)]
     status = cli.main(["llm", "label", str(tmp_path / "*.png"), *options, "--json"])
     out, err = capsys.readouterr()
-    rows = {row["image"]: row["label"] for row in json.loads(out)}
+    rows = {row["image"]: row["label"] for row in map(json.loads, out.splitlines())}
     assert status == 1 and rows == {"red.png": "cat", "elephant.png": "dog"}
     assert err.count("\n") == 1 and "bad.png" in err
     assert "elephant" not in json.dumps(server.asked), "a file's name was sent"
@@ -434,3 +521,114 @@ def test_the_command(server, tmp_path, capsys):
     labels.write_text("cat\nCat\n", encoding="utf-8")
     assert cli.main(["llm", "label", str(tmp_path / "red.png"), *options]) == 2
     assert "are the same label" in capsys.readouterr().err
+
+
+# ---- the command: an answer that was paid for is on disk
+
+
+@pytest.fixture
+def command(server, tmp_path, capsys):
+    """Label nine pictures, some of which may fail; return the status, rows, and what is said."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for at in range(9):
+        Image.fromarray(np.full((4, 4, 3), 25 * at, np.uint8)).save(folder / f"{at}.png")
+
+    def run(*argv, fail=(), model="moody", out="out.csv"):
+        server.asked, server.fail = [], set(fail)
+        argv = ["--endpoint", server.v1, "--model", model, "--labels", "cat,dog", *argv]
+        argv += ["--out", str(tmp_path / out)]
+        status = cli.main(["llm", "label", str(folder), *argv])
+        return status, len(server.asked), capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def rows_of(path):
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    if path.suffix == ".jsonl":
+        return pd.read_json(path, lines=True, dtype_backend="numpy_nullable")
+    return pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("out", ["out.csv", "out.jsonl", "out.parquet"])
+def test_single_failures_are_asked_again_by_the_same_command(command, tmp_path, out):
+    status, _, said = command("--workers", "1", fail={3, 7}, out=out)
+    assert status == 1 and "2.png: " in said[0] and "answered 418: a teapot" in said[0]
+    assert (
+        said[-1] == f"meznet: {tmp_path / out} lacks 2 that failed; the same command tries again."
+    )
+    table = rows_of(tmp_path / out)
+    assert table["image"].tolist() == [f"{at}.png" for at in (0, 1, 3, 4, 5, 7, 8)]
+    status, asked, said = command("--workers", "1", fail={1}, out=out)
+    assert (status, asked) == (1, 2) and "holds 7 of 9 photographs; going on" in said[0]
+    assert sorted(rows_of(tmp_path / out)["image"]) == [
+        f"{at}.png" for at in (0, 1, 3, 4, 5, 6, 7, 8)
+    ]
+    status, asked, _ = command(out=out)
+    assert (status, asked) == (0, 1)
+    table = rows_of(tmp_path / out).sort_values("image")
+    assert table["image"].tolist() == [f"{at}.png" for at in range(9)]
+    assert table["label"].tolist() == ["dog"] * 5 + ["cat"] * 4
+    assert not [*tmp_path.glob("out*.part*")]
+
+
+def test_a_server_that_fails_at_all_is_left_alone(command, tmp_path):
+    """The rows are kept, and the same command asks about the others."""
+    status, asked, said = command("--workers", "1", fail=range(4, 99))
+    assert (status, asked) == (1, 7)
+    assert said[-1].endswith(
+        f"4 photographs in a row failed. {tmp_path}/out.csv.part holds 3 of 9."
+    )
+    assert not (tmp_path / "out.csv").exists()
+    status, asked, said = command("--workers", "1")
+    assert (status, asked) == (0, 6)
+    assert sorted(rows_of(tmp_path / "out.csv")["image"]) == [f"{at}.png" for at in range(9)]
+    status, _, said = command(fail=range(99), out="none.csv")
+    assert status == 2 and said[-1].startswith("meznet: stopped") and not [*tmp_path.glob("none*")]
+
+
+def test_each_answer_is_written_before_the_next_is_asked(command, server, tmp_path, monkeypatch):
+    """With several workers, as many may be on their way."""
+    seen, ask = [], Endpoint.ask
+
+    def look(endpoint, request):
+        part = tmp_path / f"{workers}.csv.part"
+        lines = part.read_text(encoding="utf-8").count("\n") - 1
+        with server.lock:
+            seen.append(len(seen) - lines)
+        return ask(endpoint, request)
+
+    monkeypatch.setattr(Endpoint, "ask", look)
+    for workers in (1, 3):
+        seen.clear()
+        command("--workers", str(workers), out=f"{workers}.csv")
+        assert len(seen) == 9 and max(seen) < workers
+
+
+def test_another_question_does_not_go_on(command, tmp_path):
+    command("--workers", "1", fail={9})
+    for changed in (["--prompt", "Which of {labels}?"], ["--labels", "cat,dog,owl"],
+                    ["--labels-file", "x"], ["--price", "1", "2"]):  # fmt: skip
+        status, asked, said = command(*changed)
+        assert (status, asked) == (2, 0)
+    assert "was begun otherwise (price: [0.0, 0.0] then, [1.0, 2.0] now)" in said[0]
+    assert command("--restart")[:2] == (0, 9)
+
+
+def test_what_the_command_says_of_recordings(command, tmp_path, monkeypatch):
+    file = tmp_path / "answers.jsonl"
+    assert "is left alone; MEZNET_LLM=record writes it" in command("--record", str(file))[2][0]
+    monkeypatch.setenv("MEZNET_LLM", "record")
+    assert command("--record", str(file), "--restart", "--workers", "1", fail={4, 5})[0] == 1
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 7
+    file.write_bytes(file.read_bytes()[:-9])
+    status, asked, said = command("--record", str(file), "--restart")
+    assert (status, asked) == (0, 3) and "line 7, is no recorded answer" in said[0]
+    monkeypatch.setenv("MEZNET_LLM", "replay")
+    assert command("--record", str(file), out="again.csv")[:2] == (0, 0)
+    for argv, mode in (([], "replay"), ([], "record"), (["--record", str(file)], "always")):
+        monkeypatch.setenv("MEZNET_LLM", mode)
+        status, asked, said = command(*argv, out="no.csv")
+        assert (status, asked) == (2, 0) and "MEZNET_LLM is" in said[0] and len(said) == 1
