@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from typing import IO, Any, overload
 import numpy as np
 from PIL import Image
 
-from meznet_helpers.errors import reason
+from meznet_helpers.errors import reason, shown
 from meznet_helpers.images import pixels
 from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
 from meznet_helpers.progress import bar
@@ -70,7 +72,8 @@ def read(
     name : str, optional
         How errors call the image; by default its path.
     max_pixels : int
-        Images with more pixels are refused before they are decoded.
+        Images with more pixels are refused before they are decoded. Only a JPEG, which a telephone
+        may have made, is decoded to a part of its size, if it has no more than four times as many.
     side : int, optional
         A JPEG may be decoded to a half, a quarter or an eighth of its size, several times as fast,
         while its short side keeps this many pixels. Other kinds of sources ignore it.
@@ -94,7 +97,19 @@ def read(
     Traceback (most recent call last):
     meznet_helpers.images.pixels.ImageError: letter.gif: is not an image of a kind that ...
     """
-    name = path_of(source) or "the image" if name is None else name
+    name = shown(path_of(source) or "the image" if name is None else name)
+    try:
+        return _read(source, name, max_pixels, side)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(pixels.too_large(name, max_pixels)) from error
+    except Exception as error:  # decoders raise nearly every type there is
+        raise ImageError(f"{name}: {pixels.fault(error)}.") from error
+
+
+def _read(source: Any, name: str, max_pixels: int, side: int | None) -> np.ndarray:
+    """Read one image by what it comes as."""
     if isinstance(source, Image.Image):
         return pixels.from_pil(source, name, max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -128,7 +143,9 @@ def path_of(source: Any) -> str | None:
     elif hasattr(source, "read"):
         source = getattr(source, "name", None)
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-    return path if isinstance(path, str) and path else None
+    if not isinstance(path, str) or not path:
+        return None
+    return re.sub("^(https?:)/(?!/)", r"\1//", path)  # pathlib takes a slash off an address
 
 
 def is_file(path: Path) -> bool:
@@ -158,7 +175,7 @@ def size_of(source: Any, side: int | None = None) -> int:
             with Path(source).open("rb") as file:
                 return _size(file, side)
         return int(np.prod(getattr(source, "shape", (0,))[:2]))
-    except (ImageError, OSError, TypeError, ValueError):
+    except Exception:
         return 0
 
 
@@ -173,10 +190,11 @@ def _from_path(path: Path, name: str, max_pixels: int, side: int | None) -> np.n
     if not is_file(path):
         raise ImageError(f"{name}: {_why_no_file(path)}.")
     try:
-        with path.open("rb") as file:
-            return _decode(file, name, max_pixels, side)
+        file = path.open("rb")
     except OSError as error:
         raise ImageError(f"{name}: cannot be opened ({reason(error)}).") from error
+    with file:
+        return _decode(file, name, max_pixels, side)
 
 
 def _why_no_file(path: Path) -> str:
@@ -185,8 +203,13 @@ def _why_no_file(path: Path) -> str:
         return "is a web address; download the image and give its path"
     try:
         if path.is_dir():
-            return "is a folder; meznet_helpers.images.find lists the images in it"
+            next(path.iterdir(), None)
+            return "is a folder, not an image; meznet_helpers.images.find lists the images in it"
+        if path.is_symlink() and not path.exists():
+            return "is a link to what is not there"
         return "is no regular file" if path.exists() else "is not there; check the path"
+    except PermissionError as error:
+        return f"cannot be opened ({reason(error)})"
     except (OSError, ValueError):
         return "is not there; check the path"
 
@@ -206,7 +229,32 @@ def _content(file: IO[bytes], name: str) -> bytes:
 
 def _decode(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> np.ndarray:
     """Decode a seekable binary file."""
-    return pixels.from_pil(_open(file, name, max_pixels, side), name, max_pixels)
+    try:
+        return pixels.from_pil(_open(file, name, max_pixels, side), name, max_pixels)
+    except Exception:
+        file.seek(0)
+        content = file.read()
+        if (bare := _bare_png(content)) == content:
+            raise
+    return pixels.from_pil(_open(io.BytesIO(bare), name, max_pixels, side), name, max_pixels)
+
+
+def _bare_png(content: bytes) -> bytes:
+    """Leave of a PNG the chunks that make its pixels; texts and profiles may be long or broken."""
+    start = end = 8 if content.startswith(b"\x89PNG") else len(content)
+    kept = [content[:start]]
+    while start < len(content):
+        size, kind = (
+            int.from_bytes(content[start : start + 4], "big"),
+            content[start + 4 : start + 8],
+        )
+        end = start + 12 + size
+        chunk = content[start:end]
+        whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if kind[:1].isupper() or kind == b"tRNS" or (kind == b"eXIf" and whole):
+            kept.append(chunk)
+        start = end
+    return b"".join(kept)
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Image.Image:
@@ -215,23 +263,21 @@ def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Imag
     if not beginning:
         raise ImageError(f"{name}: is empty.")
     kinds = ["HEIF"] if _is_heic(beginning) else [kind for kind in _FORMATS if kind != "HEIF"]
-    try:
-        with pixels.quiet(max_pixels):
-            Image.init()
-            if kinds == ["HEIF"]:
-                _register_heic(name)
+    with pixels.quiet(2 * max_pixels):  # Pillow takes twice its bound
+        Image.init()
+        if kinds == ["HEIF"]:
+            _register_heic(name)
+        try:
             image = Image.open(file, formats=[kind for kind in kinds if kind in Image.OPEN])
-            pixels.check_size(image.size, name, max_pixels)
-            if side is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (side, side))
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(pixels.too_large(name, max_pixels)) from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name}: {_what_instead(beginning)}.") from error
-    except Exception as error:
-        raise ImageError(f"{name}: the image is corrupt ({reason(error)}).") from error
+        except Image.UnidentifiedImageError as error:
+            raise ImageError(f"{name}: {_what_instead(beginning, file)}.") from error
+        if image.format in ("JPEG", "MPO"):
+            count = image.width * image.height
+            part = next((part for part in (1, 2, 4) if count <= max_pixels * part**2), 8)
+            if side or part > 1:
+                least = [min(side or edge, edge // part) or 1 for edge in image.size]
+                image.draft(None, tuple(least))
+    pixels.check_size(image.size, name, max_pixels)
     return image
 
 
@@ -255,7 +301,7 @@ def _register_heic(name: str) -> None:
     register_heif_opener()
 
 
-def _what_instead(beginning: bytes) -> str:
+def _what_instead(beginning: bytes, file: IO[bytes]) -> str:
     """Say what a file that Pillow cannot identify seems to be."""
     if b"<svg" in beginning.lower():
         return "is an SVG drawing, not a picture of pixels; export it as PNG"
@@ -267,6 +313,12 @@ def _what_instead(beginning: bytes) -> str:
         return "begins like a WebP image, but is corrupt or cut short"
     for magic, kind in _BEGINNINGS.items():
         if beginning.startswith(magic):
+            file.seek(0)
+            try:
+                Image.OPEN[kind][0](file, "")
+            except Exception as error:
+                if (said := pixels.fault(error)).startswith("is of a kind"):
+                    return said.replace("is of", f"is a {kind} image of")
             return f"begins like a {kind} image, but is corrupt or cut short"
     return "is not an image of a kind that can be read here"
 
@@ -457,7 +509,7 @@ def display_names(sources: list[Any]) -> list[str]:
         }
     names: dict[str, None] = {}
     for part in parts:
-        name, number = "/".join(short[part]), 1
+        name, number = shown("/".join(short[part])), 1
         while (numbered := name if number == 1 else f"{name} ({number})") in names:
             number += 1  # the same file more than once
         names[numbered] = None
