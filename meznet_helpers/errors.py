@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
-_UNSHOWN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+STEERING = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""What steers a terminal, or is no letter, for a regular expression: all that JSON leaves so."""
 
 
 class MeznetError(Exception):
@@ -43,7 +44,7 @@ def shown(text: str) -> str:
     >>> print(shown("a\x1b[31m\n.jpg"), shown("caf\udce9.jpg"), shown("\u732b.jpg") == "\u732b.jpg")
     a\x1b[31m\n.jpg caf\udce9.jpg True
     """
-    return _UNSHOWN.sub(lambda letter: letter[0].encode("unicode_escape").decode(), text)
+    return re.sub(f"[\0-\x1f{STEERING}]", lambda it: it[0].encode("unicode_escape").decode(), text)
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = ".") -> str:

@@ -28,13 +28,14 @@ _UPRIGHT = {
 }
 _PHOTOMETRIC = 262  # tag of TIFF
 _DARK = 4096  # 16-bit pixels that stay below it are nearly black; mostly they hold twelve bits
+_TOO_DARK = "uses 12 bits of 16 at most and would be black; stretch them, or save it as 8-bit."
 _LOCK = threading.RLock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs it also raises
 # What decoders say of files that are whole, and of a kind they were not made for; a number is that
 # of a compression.
 _KIND = re.compile(
     r"unknown|unsupported|not (yet )?supported|cannot handle|not available|samples per pixel|"
-    r"index out of range|^\d+$",
+    r"index out of range|MemoryError|^\d+$",
     re.IGNORECASE,
 )
 
@@ -53,8 +54,6 @@ def fault(error: Exception) -> str:
 short (no more data)')
     """
     why = reason(error)
-    if isinstance(error, MemoryError):
-        return "takes more memory than there is; shrink it"
     if _KIND.search(why):
         return f"is of a kind that can't be read here ({why})"
     return f"the image is corrupt or cut short ({why})"
@@ -136,7 +135,7 @@ def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.
         image.load()
     rgb = np.array(_rgb(_upright(image, max_pixels), name))
     if deep and rgb.max() < _DARK >> 8:
-        raise ImageError(_too_dark(name, f"less than {_DARK:,}"))
+        raise ImageError(f"{name}: {_TOO_DARK}")
     return 255 - rgb if negative else rgb
 
 
@@ -231,16 +230,8 @@ def _eight_bit(values: np.ndarray, name: str) -> np.ndarray:
 def _from_16_bit(values: np.ndarray, name: str) -> np.ndarray:
     """Scale 0 to 65535 down to 0 to 255, to the nearest."""
     if 0 < values.max() < _DARK:
-        raise ImageError(_too_dark(name, f"{values.max():,}"))
+        raise ImageError(f"{name}: {_TOO_DARK}")
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _too_dark(name: str, high: str) -> str:
-    """Say that 16-bit pixels would be black."""
-    return (
-        f"{name}: its pixels go up to {high}, but white is 65,535; if it holds 8 to 12 bits in 16, "
-        "stretch them or save it as 8-bit."
-    )
 
 
 def _upright(image: Image.Image, max_pixels: int) -> Image.Image:

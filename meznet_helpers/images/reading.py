@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,11 +119,7 @@ def _read(source: Any, name: str, max_pixels: int, side: int | None) -> np.ndarr
     if hasattr(source, "read"):
         return _decode(io.BytesIO(_content(source, name)), name, max_pixels, side)
     if hasattr(source, "__array__"):
-        try:
-            array = np.asarray(source)
-        except Exception as error:
-            raise ImageError(f"{name}: cannot be made an array ({reason(error)}).") from error
-        return pixels.from_array(array, name, max_pixels)
+        return pixels.from_array(np.asarray(source), name, max_pixels)
     raise ImageError(
         f"{name}: a {type(source).__name__} is no image; give a path, bytes, a binary file, "
         "a Pillow image or an array."
@@ -148,10 +144,10 @@ def path_of(source: Any) -> str | None:
     return re.sub("^(https?:)/(?!/)", r"\1//", path)  # pathlib takes a slash off an address
 
 
-def is_file(path: Path) -> bool:
-    """Say whether `path` is a file, for any text that somebody may take for a path."""
+def is_file(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
+    """Say whether `path` is a file or of another kind, for any text that may be taken for one."""
     try:
-        return path.is_file()
+        return kind(path)
     except (OSError, ValueError):  # too long, or with a null character
         return False
 
@@ -204,7 +200,7 @@ def _why_no_file(path: Path) -> str:
     try:
         if path.is_dir():
             next(path.iterdir(), None)
-            return "is a folder, not an image; meznet_helpers.images.find lists the images in it"
+            return "is a folder, not an image; meznet_helpers.images.find lists those in it, if any"
         if path.is_symlink() and not path.exists():
             return "is a link to what is not there"
         return "is no regular file" if path.exists() else "is not there; check the path"
@@ -241,20 +237,15 @@ def _decode(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> np
 
 def _bare_png(content: bytes) -> bytes:
     """Leave of a PNG the chunks that make its pixels; texts and profiles may be long or broken."""
-    start = end = 8 if content.startswith(b"\x89PNG") else len(content)
-    kept = [content[:start]]
-    while start < len(content):
-        size, kind = (
-            int.from_bytes(content[start : start + 4], "big"),
-            content[start + 4 : start + 8],
-        )
-        end = start + 12 + size
-        chunk = content[start:end]
+    place = 8 if content.startswith(b"\x89PNG") else len(content)
+    kept = content[:place]
+    while place < len(content):
+        chunk = content[place : place + 12 + int.from_bytes(content[place : place + 4], "big")]
         whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        if kind[:1].isupper() or kind == b"tRNS" or (kind == b"eXIf" and whole):
-            kept.append(chunk)
-        start = end
-    return b"".join(kept)
+        if chunk[4:5].isupper() or chunk[4:8] == b"tRNS" or (chunk[4:8] == b"eXIf" and whole):
+            kept += chunk
+        place += len(chunk)
+    return kept
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Image.Image:
@@ -274,9 +265,7 @@ def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Imag
         if image.format in ("JPEG", "MPO"):
             count = image.width * image.height
             part = next((part for part in (1, 2, 4) if count <= max_pixels * part**2), 8)
-            if side or part > 1:
-                least = [min(side or edge, edge // part) or 1 for edge in image.size]
-                image.draft(None, tuple(least))
+            image.draft(None, tuple(min(side or edge, edge // part) or 1 for edge in image.size))
     pixels.check_size(image.size, name, max_pixels)
     return image
 
@@ -318,7 +307,7 @@ def _what_instead(beginning: bytes, file: IO[bytes]) -> str:
                 Image.OPEN[kind][0](file, "")
             except Exception as error:
                 if (said := pixels.fault(error)).startswith("is of a kind"):
-                    return said.replace("is of", f"is a {kind} image of")
+                    return f"is a {kind} image and {said}"
             return f"begins like a {kind} image, but is corrupt or cut short"
     return "is not an image of a kind that can be read here"
 

@@ -92,10 +92,8 @@ class TimmLabeler(_Timm):
 
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
-        size, cropped = config["input_size"][-1], config["crop_mode"] == "center"
-        return lambda image: transform(
-            Image.fromarray(bounded(image, size, cropped=cropped))
-        ).numpy()
+        how = {"size": config["input_size"][-1], "cropped": config["crop_mode"] == "center"}
+        return lambda image: transform(Image.fromarray(bounded(image, **how))).numpy()
 
     def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what timm leaves of images; see `NetworkLabeler.seen`."""

@@ -16,6 +16,8 @@ from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 
 _LATIN = "\u0250"  # letters before it have accents, decomposed; those behind it have other marks
+_HYPHENS = re.compile(r"(?<=[^\s-])-+(?=[^\s-])|-*\s-*")  # between words
+_APOSTROPHE = re.compile(r"^'(?=[=+@-])")  # with which tables hold what is no formula
 _UNSEEN = {0xFE0E: None, 0xFE0F: None}  # they say whether an emoji is shown as text or as a picture
 
 
@@ -202,19 +204,12 @@ def normalize(text: str) -> str:
     ('a-', False)
     """
     letters = unicodedata.normalize("NFKD", text.translate(_UNSEEN)).lower()
-    kept, base = [], ""
+    kept = base = ""
     for letter in unicodedata.normalize("NFKD", letters):
-        if unicodedata.combining(letter):
-            kept.append("" if base < _LATIN else letter)
-        else:
-            base = "-" if unicodedata.category(letter) == "Pd" else letter
-            kept.append(base)
-    words = "".join(kept).replace("_", " ").split()
-    before, inside, after = re.fullmatch("(-*)(.*?)(-*)", " ".join(words), re.DOTALL).groups()
-    middle = " ".join(inside.replace("-", " ").split())
-    before = "" if middle and inside[0] == " " else before
-    after = "" if inside.endswith(" ") else after
-    return f"{before}{middle}{after}"
+        if not unicodedata.combining(letter):
+            base = letter = "-" if unicodedata.category(letter) == "Pd" else letter
+        kept += letter if base >= _LATIN or letter == base else ""
+    return " ".join(_HYPHENS.sub(" ", kept.replace("_", " ").strip()).split())
 
 
 def slug(text: str) -> str:
@@ -422,7 +417,7 @@ def _fields(line: str) -> list[str]:
     """Read a row of CSV."""
     try:
         rows = csv.reader([line.strip()], skipinitialspace=True, strict=True)
-        return [field.strip() for field in next(rows, [])]
+        return [_APOSTROPHE.sub("", field.strip()) for field in next(rows, [])]
     except csv.Error as error:
         raise MeznetError(
             f'{line} is no row of CSV ({reason(error)}); it must be like cat,"New York, USA".'
