@@ -50,13 +50,13 @@ def fault(error: Exception) -> str:
     Examples
     --------
     >>> fault(SyntaxError("unknown pixel mode")), fault(EOFError("no more data"))
-    ("is of a kind that can't be read here (unknown pixel mode)", 'the image is corrupt or cut \
-short (no more data)')
+    ("is of a kind that can't be read here (unknown pixel mode)", 'is corrupt or cut short (no \
+more data)')
     """
     why = reason(error)
     if _KIND.search(why):
         return f"is of a kind that can't be read here ({why})"
-    return f"the image is corrupt or cut short ({why})"
+    return f"is corrupt or cut short ({why})"
 
 
 @contextlib.contextmanager

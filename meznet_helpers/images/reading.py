@@ -49,9 +49,10 @@ _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
     b"GIF8": "GIF",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
+    rb"II\*\x00|MM\x00\*": "TIFF",
     b"BM": "BMP",
+    b"RIFF....WEBP": "WEBP",
+    b"....ftypavi[fs]": "AVIF",
 }
 
 
@@ -296,19 +297,13 @@ def _what_instead(beginning: bytes, file: IO[bytes]) -> str:
         return "is an SVG drawing, not a picture of pixels; export it as PNG"
     if _is_heic(beginning):
         return "begins like a HEIC photograph, but is corrupt or cut short"
-    if beginning[4:12] in (b"ftypavif", b"ftypavis"):
-        return "begins like an AVIF image, but is corrupt or cut short, or AVIF is not supported"
-    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
-        return "begins like a WebP image, but is corrupt or cut short"
     for magic, kind in _BEGINNINGS.items():
-        if beginning.startswith(magic):
+        if re.match(magic, beginning, re.DOTALL) and kind in Image.OPEN:
             file.seek(0)
             try:
                 Image.OPEN[kind][0](file, "")
             except Exception as error:
-                if (said := pixels.fault(error)).startswith("is of a kind"):
-                    return f"is a {kind} image and {said}"
-            return f"begins like a {kind} image, but is corrupt or cut short"
+                return f"begins like a {kind} image, but {pixels.fault(error)}"
     return "is not an image of a kind that can be read here"
 
 
