@@ -77,7 +77,8 @@ def read_tree(
     parts = [path for path in inside if path.name.lower() in _PARTS]
     if len(parts) > 1 or parts == inside:
         names = ", ".join(path.name for path in parts)
-        raise MeznetError(f"{folder} holds parts ({names}), not labels; name one: {parts[-1]}.")
+        one = next((path for path in parts if path.name.lower().startswith("train")), parts[0])
+        raise MeznetError(f"{folder} holds parts ({names}), not labels; name one, such as {one}.")
     if labels is None:
         if len(inside) < 2:
             raise MeznetError(f"{folder} holds one folder, {inside[0].name}; it needs two or more.")

@@ -50,12 +50,12 @@ def fault(error: Exception) -> str:
     Examples
     --------
     >>> fault(SyntaxError("unknown pixel mode")), fault(EOFError("no more data"))
-    ("is of a kind that can't be read here (unknown pixel mode)", 'is corrupt or cut short (no \
-more data)')
+    ("is of a kind that can't be read here (unknown pixel mode); save it as PNG or JPEG", 'is \
+corrupt or cut short (no more data)')
     """
     why = reason(error)
     if _KIND.search(why):
-        return f"is of a kind that can't be read here ({why})"
+        return f"is of a kind that can't be read here ({why}); save it as PNG or JPEG"
     return f"is corrupt or cut short ({why})"
 
 
@@ -127,7 +127,9 @@ def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.
     check_size(image.size, name, max_pixels)
     tiff = image.format == "TIFF"
     if tiff and (strange := _strange(image)):
-        raise ImageError(f"{name}: is a TIFF of {strange}, a kind that can't be read here.")
+        raise ImageError(
+            f"{name}: is a TIFF of {strange}, a kind that can't be read here; save it as PNG."
+        )
     # Pillow turns white-is-zero around, but not where pixels have more than eight bits
     negative = tiff and image.mode in ("I;16", "F") and image.tag_v2.get(_PHOTOMETRIC) == 0
     deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
