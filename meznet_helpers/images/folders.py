@@ -148,7 +148,7 @@ def _free(folder: Path, name: str, taken: set[str]) -> Path:
     name = re.sub(r'[\\/:*?"<>|]', "-", shown(name)).encode()[:200].decode(errors="ignore")
     name, number = name.strip(" ."), 1
     if not name or _RESERVED.match(name):
-        name = f"_{name}"
+        name = f"x-{name}"
     while str(place := folder / (name if number == 1 else f"{name}-{number}")).casefold() in taken:
         number += 1
     taken.add(str(place).casefold())
