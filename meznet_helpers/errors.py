@@ -1,7 +1,11 @@
 """The one error that every helper raises for bad input, and the words it is told in."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+STEERING = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""What steers a terminal, or is no letter, for a regular expression: all that JSON leaves so."""
 
 
 class MeznetError(Exception):
@@ -24,6 +28,27 @@ def reason(error: BaseException) -> str:
     """
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())[:300].rstrip(".") or type(error).__name__
+
+
+def shown(text: str) -> str:
+    r"""Return a name as it may be printed: what steers a terminal, or is no letter, is escaped.
+
+    Parameters
+    ----------
+    text : str
+        Of somebody else's; bytes that are no UTF-8 are surrogates in it, as Python has them.
+
+    Returns
+    -------
+    str
+        Valid UTF-8 on one line, without control characters and changes of direction.
+
+    Examples
+    --------
+    >>> print(shown("a\x1b[31m\n.jpg"), shown("caf\udce9.jpg"), shown("\u732b.jpg") == "\u732b.jpg")
+    a\x1b[31m\n.jpg caf\udce9.jpg True
+    """
+    return re.sub(f"[\0-\x1f{STEERING}]", lambda it: it[0].encode("unicode_escape").decode(), text)
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = ".") -> str:

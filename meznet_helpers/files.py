@@ -9,6 +9,18 @@ from pathlib import Path
 from meznet_helpers.errors import MeznetError, reason
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path below the home folder for one that begins with ``~/``; ``~x.jpg`` is a name.
+
+    Examples
+    --------
+    >>> expanded("~x.jpg").name, expanded("~/x.jpg") == Path.home() / "x.jpg"
+    ('~x.jpg', True)
+    """
+    path = Path(path)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
 @contextlib.contextmanager
 def aside(path: str | Path) -> Iterator[Path]:
     """Give a place beside a file or folder to write to, which takes its name when it is whole.

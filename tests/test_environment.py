@@ -51,7 +51,6 @@ INDIRECT = {
     "pytest-xdist": "make test runs two tests at a time",
     "pip": "run as a program, by assets/wheels.py",
     "ruff": "run as a program, by make lint and by this file",
-    "scikit-image": "profile.py finds photographs inside it",
     "setuptools": "builds the package without build isolation, so that its version is pinned too",
     "xllamacpp": "a test's child process runs the server of llama.cpp with it",
     "sphinx-book-theme": "Sphinx loads it by name: the looks of the site",

@@ -1,6 +1,5 @@
 """The command ``meznet evaluate``: how often are models right, and what do they mix up?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +85,7 @@ def evaluate(
         options.write(pd.concat(matrices), confusion)
     if as_json:
         both = {"accuracy": options.rows(table), "confusions": options.rows(mixed)}
-        print(json.dumps(both, indent=1, ensure_ascii=False))
+        print(options.to_json(both, 1))
     else:
         options.write(table, out)
         print(end="\n" if out == "-" else "")

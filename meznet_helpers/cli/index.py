@@ -7,7 +7,6 @@ meznet index search animals.safetensors holiday/ --top 3
 """
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Annotated
 
 from meznet_helpers.cli import options
@@ -59,7 +58,7 @@ def build(
         raise MeznetError(f"{file} is there already; name a new file, or remove it first.")
     name, digest = network_of(backbone)
     made = {"metric": metric, "backbone": name, "digest": digest}
-    if data.endswith(".zip"):
+    if data.lower().endswith(".zip"):
         print(prototypes.save(prototypes.read_csv(data, **made), file))
         return 0
     shape = {"kind": kind, "count": count}
@@ -198,7 +197,7 @@ def info(file: File) -> int:
         **fields,
         "examples": dict(zip(index.labels.ids, examples, strict=True)),
     }
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    print(options.to_json(content, 1))
     return 0
 
 

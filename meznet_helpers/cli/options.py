@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import json
 import math
+import re
 import sys
 import textwrap
 from collections import Counter
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meznet_helpers.errors import MeznetError
-from meznet_helpers.files import aside
+from meznet_helpers.errors import STEERING, MeznetError, shown
+from meznet_helpers.files import aside, expanded
 from meznet_helpers.names import MODEL
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".json", ".parquet")
 ROWS = (".csv", ".jsonl", ".parquet")
+FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the latter are as wide as Chinese letters
+"""How texts begin that a spreadsheet takes for a formula; in CSV an apostrophe goes before them."""
 
 
 def group(name: str | None = None, doc: str = "") -> typer.Typer:
@@ -60,7 +63,7 @@ def check_folder(option: str, path: str | Path) -> Path:
     Traceback (most recent call last):
     meznet_helpers.errors.MeznetError: --out: /nowhere is no folder.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.absolute().parent.is_dir():
         raise MeznetError(f"{option}: {path.parent} is no folder.")
     return path
@@ -243,7 +246,7 @@ def find(patterns: list[str], out: str = "-") -> list[Path]:
     from meznet_helpers.images import survey
 
     files, others = survey(patterns)
-    own = str(Path(out).expanduser().absolute())
+    own = str(expanded(out).absolute())
     complain(left_aside([file for file in others if not str(file.absolute()).startswith(own)]))
     return files
 
@@ -275,7 +278,26 @@ def left_aside(files: Sequence[Path]) -> list[str]:
 def complain(lines: object) -> None:
     """Write a line for each thing that went wrong without stopping the rest."""
     for line in lines:
-        print(f"meznet: {line}", file=sys.stderr)
+        print(f"meznet: {shown(str(line))}", file=sys.stderr)
+
+
+def inert(cell: Any) -> Any:
+    """Return a cell of a table that spreadsheets do not run and that does not steer a terminal.
+
+    Examples
+    --------
+    >>> inert("=1+1"), inert("cat"), inert(-0.5), inert("a\\x1b[31m")
+    ("'=1+1", 'cat', -0.5, 'a\\\\x1b[31m')
+    """
+    if not isinstance(cell, str):
+        return cell
+    return f"'{shown(cell)}" if cell.startswith(FORMULAS) else shown(cell)
+
+
+def to_json(content: Any, indent: int | None = None) -> str:
+    """Return JSON that does not steer a terminal."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    return re.sub(f"[{STEERING}]", lambda letter: f"\\u{ord(letter[0]):04x}", text)
 
 
 def rows(table: "pd.DataFrame", form: str = "%.4f") -> list[dict[str, Any]]:
@@ -317,13 +339,14 @@ def write(table: "pd.DataFrame", out: str = "-", as_json: bool = False, form: st
     """
     suffix = Path(out).suffix.lower()
     if suffix == ".json" or as_json:
-        text = json.dumps(rows(table, form), indent=1, ensure_ascii=False) + "\n"
+        text = to_json(rows(table, form), 1) + "\n"
     elif suffix != ".parquet":
+        table = table.rename(columns=inert).map(inert)
         text = table.to_csv(index=False, float_format=form, lineterminator="\n")
     if out == "-":
         sys.stdout.write(text)
         return
-    with aside(Path(out).expanduser()) as part:
+    with aside(expanded(out)) as part:
         if suffix == ".parquet":
             table.to_parquet(part, index=False)
         else:

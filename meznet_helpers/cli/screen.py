@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from meznet_helpers.errors import shown
+
 GAP = "  "
+NONE = ("Mn", "Me", "Cf")  # kinds of letters that take no cell
 
 
 class Screen:
@@ -78,7 +81,7 @@ def cells(text: str) -> int:
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+    return len(text) + wide - sum(unicodedata.category(letter) in NONE for letter in text)
 
 
 def fit(text: str, width: int) -> str:
@@ -89,7 +92,7 @@ def fit(text: str, width: int) -> str:
     >>> fit("cat", 5), fit("holiday/IMG_20250611_1.jpg", 16)
     ('cat  ', 'holiday/\u20261_1.jpg')
     """
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = shown(text)
     if cells(text) > width:
         tail = ""
         while cells(text[-len(tail) - 1 :]) <= (width - 1) // 2:

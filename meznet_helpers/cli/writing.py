@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from meznet_helpers.cli import options
 from meznet_helpers.errors import MeznetError, reason
-from meznet_helpers.files import aside
+from meznet_helpers.files import aside, expanded
 
 if TYPE_CHECKING:
     from meznet_helpers.images import Images
@@ -65,14 +65,13 @@ def text(columns: Sequence[str], rows: Sequence[Row], form: str, *, as_json: boo
     table = csv.writer(lines, lineterminator="\n")
     for row in rows:
         known = [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in row]
-        cells = [form % cell if isinstance(cell, float) else cell for cell in known]
         if as_json:
-            cells = [float(cell) if isinstance(old, float) else cell
-                     for cell, old in zip(cells, known, strict=True)]  # fmt: skip
-            record = dict(zip(columns, cells, strict=True))
-            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+            cells = [float(form % cell) if isinstance(cell, float) else cell for cell in known]
+            lines.write(options.to_json(dict(zip(columns, cells, strict=True))) + "\n")
         else:
-            table.writerow(cells)
+            table.writerow(
+                form % cell if isinstance(cell, float) else options.inert(cell) for cell in known
+            )
     return lines.getvalue()
 
 
@@ -137,7 +136,7 @@ class Writer:
         self.settings = json.loads(json.dumps({**settings, "columns": [*columns], "form": form}))
         self.restart, self.done, self.unreadable = restart, 0, []
         self.shard, self.failed, self.stopped = shard or SHARD, [], False
-        self.path = None if out == "-" else Path(out).expanduser()
+        self.path = None if out == "-" else expanded(out)
         suffix = "" if self.path is None else self.path.suffix.lower()
         self.as_json, self.shards = as_json or suffix == ".jsonl", suffix == ".parquet"
         self.header = "" if self.as_json or shown else ",".join(columns) + "\n"

@@ -3,18 +3,24 @@
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
-from meznet_helpers.errors import MeznetError, did_you_mean
-from meznet_helpers.files import aside
+from meznet_helpers.errors import MeznetError, did_you_mean, reason, shown
+from meznet_helpers.files import aside, expanded
 from meznet_helpers.images.datasets import Dataset
 from meznet_helpers.images.pixels import ImageError
-from meznet_helpers.images.reading import SUFFIXES, Images, is_file, read_many
-from meznet_helpers.labels import LabelSpace, from_names, normalize
+from meznet_helpers.images.reading import SUFFIXES, Images, is_file, path_of, read, read_many
+from meznet_helpers.labels import LabelSpace, from_names, normalize, slug
 from meznet_helpers.progress import bar
+
+# Parts of a data set, as downloads call them.
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # on Windows
 
 
 def read_tree(
@@ -30,6 +36,7 @@ def read_tree(
         folders, and files beside the folders, do not count.
     labels : LabelSpace, optional
         By default the folders' names are the labels, sorted; there must be two at least.
+        Parts of a data set, such as ``train`` and ``test``, are no labels.
     progress : bool
         Show a bar where there is a terminal or a notebook.
 
@@ -58,24 +65,32 @@ def read_tree(
     >>> food.images.names, food.truth.tolist()
     (('apple/1.png', 'hot_dog/1.png'), [1, 0])
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise MeznetError(f"{folder} is no folder; name one that holds a folder for each label.")
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not _litter(path))
+    except OSError as error:
+        raise MeznetError(f"{folder} can't be read ({reason(error)}).") from error
     if not inside:
         raise MeznetError(f"{folder} holds no folders; it needs one for each label.")
+    parts = [path for path in inside if path.name.lower() in _PARTS]
+    if len(parts) > 1 or parts == inside:
+        names = ", ".join(path.name for path in parts)
+        one = next((path for path in parts if path.name.lower().startswith("train")), parts[0])
+        raise MeznetError(f"{folder} holds parts ({names}), not labels; name one, such as {one}.")
     if labels is None:
         if len(inside) < 2:
             raise MeznetError(f"{folder} holds one folder, {inside[0].name}; it needs two or more.")
-        labels = from_names([path.name for path in inside], name=folder.name)
-    places = match([path.name for path in inside], labels)
+        labels = from_names([shown(path.name) for path in inside], name=folder.name)
+    places = match([shown(path.name) for path in inside], labels)
     arrays, names, errors, truth = [], [], [], []
     files = [_files(path) for path in inside]  # complain before the long part
     steps = list(zip(inside, places, files, strict=True))
     for path, place, below in bar(steps, label="Reading images") if progress else steps:
         images = read_many(below)
         arrays += images.arrays
-        names += [f"{path.name}/{name}" for name in images.names]
+        names += [f"{shown(path.name)}/{name}" for name in images.names]
         errors += images.errors
         truth += [place] * len(images)
     return Dataset(Images(arrays, names, errors), truth, labels)
@@ -93,7 +108,8 @@ def write_tree(dataset: Dataset, folder: str | os.PathLike) -> Path:
     Returns
     -------
     Path
-        `folder`, with ``label id/name.png`` for each image. Slashes in a name become hyphens.
+        `folder`, with ``label id/name.png`` for each image. What a file system may not take, as
+        slashes, becomes hyphens; no two images get the same name.
 
     Raises
     ------
@@ -109,18 +125,34 @@ def write_tree(dataset: Dataset, folder: str | os.PathLike) -> Path:
     ...     sorted(path.name for path in folder.rglob("*.png"))
     ['fox-fluent-emoji-flat-001.png', 'fox-twemoji-000.png', 'lion-emojione-000.png', ...]
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if folder.exists():
         raise MeznetError(f"{folder} is there already; name a new folder.")
+    folders: dict[int, Path] = {}
+    taken: set[str] = set()
     with aside(folder) as part:
         for image, name, label in zip(
             dataset.images, dataset.images.names, dataset.truth, strict=True
         ):
             label_id = dataset.labels.ids[label]
-            file = name.removeprefix(f"{label_id}/").replace("/", "-")
-            (part / label_id).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(part / label_id / f"{file}.png")
+            if label not in folders:
+                folders[label] = _free(part, label_id, taken)
+                folders[label].mkdir(parents=True)
+            file = _free(folders[label], name.removeprefix(f"{label_id}/"), taken)
+            Image.fromarray(image).save(file.with_name(f"{file.name}.png"))
     return folder
+
+
+def _free(folder: Path, name: str, taken: set[str]) -> Path:
+    """Find a place for a name that each file system takes, and that no other name has."""
+    name = re.sub(r'[\\/:*?"<>|]', "-", shown(name)).encode()[:200].decode(errors="ignore")
+    name, number = name.strip(" ."), 1
+    if not name or _RESERVED.match(name):
+        name = f"x-{name}"
+    while str(place := folder / (name if number == 1 else f"{name}-{number}")).casefold() in taken:
+        number += 1
+    taken.add(str(place).casefold())
+    return place
 
 
 def match(names: Iterable[str], labels: LabelSpace) -> list[int]:
@@ -151,13 +183,16 @@ def match(names: Iterable[str], labels: LabelSpace) -> list[int]:
     meznet_helpers.errors.MeznetError: folder "Flag-pole" is no label of tiny_imagenet; did ...
     """
     known: dict[str, list[int]] = {}
+    alike: dict[str, list[int]] = {}
     for place, name in enumerate(labels.names):
-        known.setdefault(_key(name), []).append(place)
+        known.setdefault(normalize(name), []).append(place)
+        alike.setdefault(slug(name), []).append(place)
     matched: dict[int, str] = {}
     for name in names:
-        places = [labels.index(name)] if name in labels else known.get(_key(name), [])
+        places = [labels.index(name)] if name in labels else known.get(normalize(name))
+        places = places or alike.get(slug(name))
         if not places:
-            near = did_you_mean(_key(name), known)
+            near = did_you_mean(normalize(name), known)
             raise MeznetError(f'folder "{name}" is no label of {labels.name}{near}')
         if len(places) > 1:
             ids = " or ".join(labels.ids[place] for place in places)
@@ -168,11 +203,6 @@ def match(names: Iterable[str], labels: LabelSpace) -> list[int]:
             )
         matched[places[0]] = name
     return list(matched)
-
-
-def _key(text: str) -> str:
-    """Bring a name or a slug to the form in which they are compared."""
-    return re.sub(r"[\W_]+", " ", normalize(text)).strip()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -196,12 +226,14 @@ def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     Returns
     -------
     list of Path
-        In the order of `paths`; what one of them stands for is sorted. No file comes twice.
+        In the order of `paths`; what one of them stands for is sorted. No file comes twice. What
+        stands for no image is among them, and so are broken links and folders that can't be read:
+        who reads them says what is wrong.
 
     Raises
     ------
     ImageError
-        If one of `paths` stands for no image; all such are named.
+        If all of `paths` stand for no image.
 
     Examples
     --------
@@ -234,7 +266,7 @@ def survey(
     Raises
     ------
     ImageError
-        If one of `paths` stands for no image; all such are named.
+        If all of `paths` stand for no image.
 
     Examples
     --------
@@ -247,42 +279,43 @@ def survey(
     """
     images, others, nothing = {}, {}, []
     for given in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        if str(given).startswith(("http://", "https://")):
-            raise ImageError(f"{given} is a web address; download the image and give its path.")
-        if not str(given):
-            raise ImageError('"": no image is found there.')  # not the folder that Path makes of it
-        path = Path(given).expanduser()
-        files, rest = ([path], []) if is_file(path) else _below(path)
-        if not files and glob.has_magic(str(path)):
-            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (takes absolute patterns)
-            for fitting in sorted(map(Path, matches)):
-                below = _parted([fitting]) if fitting.is_file() else _below(fitting)
-                files += below[0]
-                rest += below[1]
-        for found, known in ((files, images), (rest, others)):
-            for file in found:
-                known.setdefault(file.absolute(), file)
-        if not files:
-            nothing.append(str(path))
-    if nothing:
-        raise ImageError(f"{', '.join(nothing)}: no image is found there.")
+        path = expanded(given) if str(given) else Path('""')  # not the folder that Path makes of it
+        named = [path] if os.path.lexists(path) else []
+        if not named and glob.has_magic(str(path)):
+            top = next(folder for folder in path.parents if os.path.lexists(folder))
+            pattern = str(path.relative_to(top))  # a folder's name may hold brackets, too
+            named = sorted(top / name for name in glob.glob(pattern, root_dir=top, recursive=True))  # noqa: PTH207
+        below = [([path], []) if is_file(path) else _below(each) for each in named]
+        if not any(files for files, _ in below):
+            nothing.append(path)
+            below.append(([path], []))
+        for parts in below:
+            for files, known in zip(parts, (images, others), strict=True):
+                known |= {file.absolute(): file for file in files if file.absolute() not in known}
+    if nothing and images.keys() == {path.absolute() for path in nothing}:
+        if path_of(nothing[0]).startswith("http"):
+            read(nothing[0])  # says what to do
+        raise ImageError(f"{', '.join(map(str, nothing))}: no image is found there.")
     return list(images.values()), [file for key, file in others.items() if key not in images]
 
 
-def _below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the images in `folder` and its folders, and the other files; without hidden ones."""
-    files = (
-        file
-        for file in folder.rglob("*")
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and is_file(file)
-    )
-    return _parted(sorted(files))
+def _below(path: Path) -> tuple[list[Path], list[Path]]:
+    """List images, and what can't be looked into, in a folder and its folders; and other files."""
+    images, others, todo, seen = [], [], [path], set()
+    while todo:
+        here = todo.pop()
+        try:
+            state = here.stat()
+            if not stat.S_ISDIR(state.st_mode):
+                (images if here.suffix.lower() in SUFFIXES else others).append(here)
+            elif (key := (state.st_dev, state.st_ino)) not in seen:  # links may lead in a circle
+                todo += [each for each in here.iterdir() if not _litter(each)]
+                seen.add(key)
+        except OSError:
+            images.append(here)  # who reads it says why
+    return sorted(images), sorted(others)
 
 
-def _parted(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Part images from other files, by their suffix."""
-    parts: tuple[list[Path], list[Path]] = [], []
-    for file in files:
-        parts[file.suffix.lower() not in SUFFIXES].append(file)
-    return parts
+def _litter(path: Path) -> bool:
+    """Say whether a file is hidden, or was left by a system for itself."""
+    return path.name.startswith(".") or path.name.lower() in _LITTER

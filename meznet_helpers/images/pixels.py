@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,11 +26,37 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PHOTOMETRIC = 262  # tag of TIFF
+_DARK = 4096  # 16-bit pixels that stay below it are nearly black; mostly they hold twelve bits
+_TOO_DARK = "uses 12 bits of 16 at most and would be black; stretch them, or save it as 8-bit."
 _LOCK = threading.RLock()
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs it also raises
+# What decoders say of files that are whole, and of a kind they were not made for; a number is that
+# of a compression.
+_KIND = re.compile(
+    r"unknown|unsupported|not (yet )?supported|cannot handle|not available|samples per pixel|"
+    r"index out of range|MemoryError|^\d+$",
+    re.IGNORECASE,
+)
 
 
 class ImageError(MeznetError):
     """An image that cannot be read; the sentence names it and says what is wrong."""
+
+
+def fault(error: Exception) -> str:
+    """Say what a decoder's error means: that a kind can't be read, or that a file is damaged.
+
+    Examples
+    --------
+    >>> fault(SyntaxError("unknown pixel mode")), fault(EOFError("no more data"))
+    ("is of a kind that can't be read here (unknown pixel mode); save it as PNG or JPEG", 'is \
+corrupt or cut short (no more data)')
+    """
+    why = reason(error)
+    if _KIND.search(why):
+        return f"is of a kind that can't be read here ({why}); save it as PNG or JPEG"
+    return f"is corrupt or cut short ({why})"
 
 
 @contextlib.contextmanager
@@ -59,10 +87,7 @@ def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 def too_large(name: str, max_pixels: int, size: str = "") -> str:
     """Say that an image has too many pixels."""
-    return (
-        f"{name}: has more pixels{size} than the allowed {max_pixels:,}; "
-        "shrink it or raise max_pixels."
-    )
+    return f"{name}: has more pixels{size} than the allowed {max_pixels:,}; shrink it."
 
 
 def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -85,7 +110,8 @@ def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.
     Raises
     ------
     ImageError
-        If the pixels cannot be decoded or do not say what color they are.
+        If there are too many pixels, or they do not say what color they are. Decoders raise nearly
+        every type there is; `meznet_helpers.images.read` makes an ImageError of it.
 
     Notes
     -----
@@ -99,18 +125,34 @@ def from_pil(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> np.
     [[[7, 7, 7], [7, 7, 7]]]
     """
     check_size(image.size, name, max_pixels)
-    try:
-        with quiet(max_pixels) if image.format == "TIFF" else contextlib.nullcontext():
-            image.load()
-        rgb = _rgb(_upright(image, max_pixels), name)
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(too_large(name, max_pixels)) from error
-    except Exception as error:  # decoders raise nearly every type there is
-        text = f"{name}: the image is corrupt or cut short ({reason(error)})."
-        raise ImageError(text) from error
-    return np.array(rgb)
+    tiff = image.format == "TIFF"
+    if tiff and (strange := _strange(image)):
+        raise ImageError(
+            f"{name}: is a TIFF of {strange}, a kind that can't be read here; save it as PNG."
+        )
+    # Pillow turns white-is-zero around, but not where pixels have more than eight bits
+    negative = tiff and image.mode in ("I;16", "F") and image.tag_v2.get(_PHOTOMETRIC) == 0
+    deep = image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
+    with quiet(max_pixels) if tiff else contextlib.nullcontext():
+        image.load()
+    rgb = np.array(_rgb(_upright(image, max_pixels), name))
+    if deep and rgb.max() < _DARK >> 8:
+        raise ImageError(f"{name}: {_TOO_DARK}")
+    return 255 - rgb if negative else rgb
+
+
+def _strange(image: Image.Image) -> str:
+    """Say what makes Pillow read a TIFF wrongly; nothing if it doesn't."""
+    tags = image.tag_v2
+    packed, photometric = tags.get(259, 1) != 1, tags.get(_PHOTOMETRIC)
+    bits, numbers = max(tags.get(258, (1,))), max(tags.get(339, (1,)))
+    if numbers == 2 or (numbers == 1 and bits > 16):
+        return "signed or 32-bit whole numbers, of which none is agreed to be white"
+    if tags.get(284) == 2 and not packed and (bits != 8 or photometric == 0):
+        return f"{bits}-bit colors in separate planes"
+    if numbers == 3 and packed and tags.prefix == b"MM":
+        return "compressed big-endian floats"
+    return "YCbCr without compression" if photometric == 6 and not packed else ""
 
 
 def from_array(array: np.ndarray, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -171,7 +213,7 @@ def _eight_bit(values: np.ndarray, name: str) -> np.ndarray:
     if kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
     if kind == "u" and values.dtype.itemsize == 2:
-        return _from_16_bit(values)
+        return _from_16_bit(values, name)
     if kind not in "iuf":
         raise ImageError(f"{name}: pixels of type {values.dtype} are not numbers of an image.")
     low, high = values.min(), values.max()
@@ -187,8 +229,10 @@ def _eight_bit(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-def _from_16_bit(values: np.ndarray) -> np.ndarray:
+def _from_16_bit(values: np.ndarray, name: str) -> np.ndarray:
     """Scale 0 to 65535 down to 0 to 255, to the nearest."""
+    if 0 < values.max() < _DARK:
+        raise ImageError(f"{name}: {_TOO_DARK}")
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -213,7 +257,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
                 f"{name}: 32-bit gray from {values.min()} to {values.max()} has no agreed "
                 "brightness; save it as 8-bit or 16-bit."
             )
-        gray = _from_16_bit(values)
+        gray = _from_16_bit(values, name)
         if isinstance(key, int):
             gray[values == key] = 255
         return Image.fromarray(gray).convert("RGB")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import IO, Any, overload
 import numpy as np
 from PIL import Image
 
-from meznet_helpers.errors import reason
+from meznet_helpers.errors import reason, shown
 from meznet_helpers.images import pixels
 from meznet_helpers.images.pixels import MAX_PIXELS, ImageError
 from meznet_helpers.progress import bar
@@ -47,9 +49,10 @@ _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
     b"GIF8": "GIF",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
+    rb"II\*\x00|MM\x00\*": "TIFF",
     b"BM": "BMP",
+    b"RIFF....WEBP": "WEBP",
+    b"....ftypavi[fs]": "AVIF",
 }
 
 
@@ -70,7 +73,8 @@ def read(
     name : str, optional
         How errors call the image; by default its path.
     max_pixels : int
-        Images with more pixels are refused before they are decoded.
+        Images with more pixels are refused before they are decoded. Only a JPEG, which a telephone
+        may have made, is decoded to a part of its size, if it has no more than four times as many.
     side : int, optional
         A JPEG may be decoded to a half, a quarter or an eighth of its size, several times as fast,
         while its short side keeps this many pixels. Other kinds of sources ignore it.
@@ -94,7 +98,19 @@ def read(
     Traceback (most recent call last):
     meznet_helpers.images.pixels.ImageError: letter.gif: is not an image of a kind that ...
     """
-    name = path_of(source) or "the image" if name is None else name
+    name = shown(path_of(source) or "the image" if name is None else name)
+    try:
+        return _read(source, name, max_pixels, side)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(pixels.too_large(name, max_pixels)) from error
+    except Exception as error:  # decoders raise nearly every type there is
+        raise ImageError(f"{name}: {pixels.fault(error)}.") from error
+
+
+def _read(source: Any, name: str, max_pixels: int, side: int | None) -> np.ndarray:
+    """Read one image by what it comes as."""
     if isinstance(source, Image.Image):
         return pixels.from_pil(source, name, max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -104,11 +120,7 @@ def read(
     if hasattr(source, "read"):
         return _decode(io.BytesIO(_content(source, name)), name, max_pixels, side)
     if hasattr(source, "__array__"):
-        try:
-            array = np.asarray(source)
-        except Exception as error:
-            raise ImageError(f"{name}: cannot be made an array ({reason(error)}).") from error
-        return pixels.from_array(array, name, max_pixels)
+        return pixels.from_array(np.asarray(source), name, max_pixels)
     raise ImageError(
         f"{name}: a {type(source).__name__} is no image; give a path, bytes, a binary file, "
         "a Pillow image or an array."
@@ -128,13 +140,15 @@ def path_of(source: Any) -> str | None:
     elif hasattr(source, "read"):
         source = getattr(source, "name", None)
     path = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-    return path if isinstance(path, str) and path else None
+    if not isinstance(path, str) or not path:
+        return None
+    return re.sub("^(https?:)/(?!/)", r"\1//", path)  # pathlib takes a slash off an address
 
 
-def is_file(path: Path) -> bool:
-    """Say whether `path` is a file, for any text that somebody may take for a path."""
+def is_file(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
+    """Say whether `path` is a file or of another kind, for any text that may be taken for one."""
     try:
-        return path.is_file()
+        return kind(path)
     except (OSError, ValueError):  # too long, or with a null character
         return False
 
@@ -158,7 +172,7 @@ def size_of(source: Any, side: int | None = None) -> int:
             with Path(source).open("rb") as file:
                 return _size(file, side)
         return int(np.prod(getattr(source, "shape", (0,))[:2]))
-    except (ImageError, OSError, TypeError, ValueError):
+    except Exception:
         return 0
 
 
@@ -173,10 +187,11 @@ def _from_path(path: Path, name: str, max_pixels: int, side: int | None) -> np.n
     if not is_file(path):
         raise ImageError(f"{name}: {_why_no_file(path)}.")
     try:
-        with path.open("rb") as file:
-            return _decode(file, name, max_pixels, side)
+        file = path.open("rb")
     except OSError as error:
         raise ImageError(f"{name}: cannot be opened ({reason(error)}).") from error
+    with file:
+        return _decode(file, name, max_pixels, side)
 
 
 def _why_no_file(path: Path) -> str:
@@ -185,8 +200,13 @@ def _why_no_file(path: Path) -> str:
         return "is a web address; download the image and give its path"
     try:
         if path.is_dir():
-            return "is a folder; meznet_helpers.images.find lists the images in it"
+            next(path.iterdir(), None)
+            return "is a folder, not an image; meznet_helpers.images.find lists those in it, if any"
+        if path.is_symlink() and not path.exists():
+            return "is a link to what is not there"
         return "is no regular file" if path.exists() else "is not there; check the path"
+    except PermissionError as error:
+        return f"cannot be opened ({reason(error)})"
     except (OSError, ValueError):
         return "is not there; check the path"
 
@@ -206,7 +226,27 @@ def _content(file: IO[bytes], name: str) -> bytes:
 
 def _decode(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> np.ndarray:
     """Decode a seekable binary file."""
-    return pixels.from_pil(_open(file, name, max_pixels, side), name, max_pixels)
+    try:
+        return pixels.from_pil(_open(file, name, max_pixels, side), name, max_pixels)
+    except Exception:
+        file.seek(0)
+        content = file.read()
+        if (bare := _bare_png(content)) == content:
+            raise
+    return pixels.from_pil(_open(io.BytesIO(bare), name, max_pixels, side), name, max_pixels)
+
+
+def _bare_png(content: bytes) -> bytes:
+    """Leave of a PNG the chunks that make its pixels; texts and profiles may be long or broken."""
+    place = 8 if content.startswith(b"\x89PNG") else len(content)
+    kept = content[:place]
+    while place < len(content):
+        chunk = content[place : place + 12 + int.from_bytes(content[place : place + 4], "big")]
+        whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if chunk[4:5].isupper() or chunk[4:8] == b"tRNS" or (chunk[4:8] == b"eXIf" and whole):
+            kept += chunk
+        place += len(chunk)
+    return kept
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Image.Image:
@@ -215,23 +255,19 @@ def _open(file: IO[bytes], name: str, max_pixels: int, side: int | None) -> Imag
     if not beginning:
         raise ImageError(f"{name}: is empty.")
     kinds = ["HEIF"] if _is_heic(beginning) else [kind for kind in _FORMATS if kind != "HEIF"]
-    try:
-        with pixels.quiet(max_pixels):
-            Image.init()
-            if kinds == ["HEIF"]:
-                _register_heic(name)
+    with pixels.quiet(2 * max_pixels):  # Pillow takes twice its bound
+        Image.init()
+        if kinds == ["HEIF"]:
+            _register_heic(name)
+        try:
             image = Image.open(file, formats=[kind for kind in kinds if kind in Image.OPEN])
-            pixels.check_size(image.size, name, max_pixels)
-            if side is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (side, side))
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(pixels.too_large(name, max_pixels)) from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name}: {_what_instead(beginning)}.") from error
-    except Exception as error:
-        raise ImageError(f"{name}: the image is corrupt ({reason(error)}).") from error
+        except Image.UnidentifiedImageError as error:
+            raise ImageError(f"{name}: {_what_instead(beginning, file)}.") from error
+        if image.format in ("JPEG", "MPO"):
+            count = image.width * image.height
+            part = next((part for part in (1, 2, 4) if count <= max_pixels * part**2), 8)
+            image.draft(None, tuple(min(side or edge, edge // part) or 1 for edge in image.size))
+    pixels.check_size(image.size, name, max_pixels)
     return image
 
 
@@ -255,19 +291,19 @@ def _register_heic(name: str) -> None:
     register_heif_opener()
 
 
-def _what_instead(beginning: bytes) -> str:
+def _what_instead(beginning: bytes, file: IO[bytes]) -> str:
     """Say what a file that Pillow cannot identify seems to be."""
     if b"<svg" in beginning.lower():
         return "is an SVG drawing, not a picture of pixels; export it as PNG"
     if _is_heic(beginning):
         return "begins like a HEIC photograph, but is corrupt or cut short"
-    if beginning[4:12] in (b"ftypavif", b"ftypavis"):
-        return "begins like an AVIF image, but is corrupt or cut short, or AVIF is not supported"
-    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
-        return "begins like a WebP image, but is corrupt or cut short"
     for magic, kind in _BEGINNINGS.items():
-        if beginning.startswith(magic):
-            return f"begins like a {kind} image, but is corrupt or cut short"
+        if re.match(magic, beginning, re.DOTALL) and kind in Image.OPEN:
+            file.seek(0)
+            try:
+                Image.OPEN[kind][0](file, "")
+            except Exception as error:
+                return f"begins like a {kind} image, but {pixels.fault(error)}"
     return "is not an image of a kind that can be read here"
 
 
@@ -457,7 +493,7 @@ def display_names(sources: list[Any]) -> list[str]:
         }
     names: dict[str, None] = {}
     for part in parts:
-        name, number = "/".join(short[part]), 1
+        name, number = shown("/".join(short[part])), 1
         while (numbered := name if number == 1 else f"{name} ({number})") in names:
             number += 1  # the same file more than once
         names[numbered] = None

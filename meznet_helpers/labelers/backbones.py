@@ -22,6 +22,9 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
+THIN = 100
+"""How many times as long as wide a picture may be before most of it is left out."""
+
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
@@ -122,10 +125,47 @@ def squeeze(image: np.ndarray, size: int, interpolation: str = "bilinear") -> np
     >>> squeeze(np.zeros((300, 451, 3), np.uint8), 64).shape
     (64, 64, 3)
     """
-    if image.shape[:2] == (size, size):
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
         return image
-    how = INTERPOLATIONS[interpolation]
-    return np.asarray(Image.fromarray(image).resize((size, size), how))
+    how, squeezed = INTERPOLATIONS[interpolation], Image.fromarray(image)
+    if height > THIN * width:  # Pillow would bring all the rows to their width first
+        squeezed = squeezed.resize((width, size), how)
+    return np.asarray(squeezed.resize((size, size), how))
+
+
+def bounded(image: np.ndarray, size: int, *, cropped: bool) -> np.ndarray:
+    """Take away of a thin image what a network won't see, before it is resized.
+
+    A line of 500,000 pixels would take gigabytes if its short side were brought to `size`.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width, 3), uint8
+    size : int
+        What it will be brought to, pixels.
+    cropped : bool
+        Whether a square will be cut out of the middle, or the whole be squeezed to one.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        The image itself if no side is longer than `THIN` others; else its middle, in which nothing
+        moves, or what `squeeze` makes of it.
+
+    Examples
+    --------
+    >>> line = np.zeros((3, 5001, 3), np.uint8)
+    >>> bounded(line, 64, cropped=True).shape, bounded(line, 64, cropped=False).shape
+    ((3, 301, 3), (64, 64, 3))
+    """
+    most = THIN * min(image.shape[:2])
+    if max(image.shape[:2]) <= most:
+        return image
+    if not cropped:
+        return squeeze(image, size, "bicubic")
+    top, left = (max(0, edge - most) // 2 for edge in image.shape[:2])
+    return image[top : len(image) - top, left : image.shape[1] - left]
 
 
 def crop(image: np.ndarray, size: int, margin: int, interpolation: str = "bicubic") -> np.ndarray:
@@ -151,6 +191,7 @@ def crop(image: np.ndarray, size: int, margin: int, interpolation: str = "bicubi
     >>> crop(np.zeros((300, 451, 3), np.uint8), 224, 32).shape
     (224, 224, 3)
     """
+    image = bounded(image, size, cropped=True)
     height, width = image.shape[:2]
     short = size + margin
     if height < width:

@@ -10,6 +10,7 @@ import numpy as np
 
 from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError, reason
+from meznet_helpers.labelers.backbones import bounded
 from meznet_helpers.labelers.base import choices
 from meznet_helpers.labelers.torch import TorchLabeler
 from meznet_helpers.labels import LabelSpace, imagenet, tiny_imagenet
@@ -54,8 +55,8 @@ class Checkpoint:
         -------
         ndarray, shape (size, size, 3), uint8
         """
-        square = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
-        return square["pixel_values"][0].transpose(1, 2, 0).astype(np.uint8)
+        square = self._processed(image, do_rescale=False, do_normalize=False)
+        return square.transpose(1, 2, 0).astype(np.uint8)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Turn an image into the model's input.
@@ -68,7 +69,15 @@ class Checkpoint:
         -------
         ndarray, shape (3, size, size), float32
         """
-        return self.processor(image, return_tensors="np")["pixel_values"][0].astype(np.float32)
+        return self._processed(image).astype(np.float32)
+
+    def _processed(self, image: np.ndarray, **settings: bool) -> np.ndarray:
+        """Let the processor work on an image, which it takes for channels-first if it is thin."""
+        size = self.processor.size
+        cropped = bool(size.shortest_edge)
+        image = bounded(image, size.shortest_edge or size.height, cropped=cropped)
+        form = {"input_data_format": "channels_last", "return_tensors": "np"}
+        return self.processor(image, **form, **settings)["pixel_values"][0]
 
 
 class CheckpointLabeler(TorchLabeler):

@@ -12,7 +12,7 @@ from PIL import Image
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.labelers import lite, onnx, packing
-from meznet_helpers.labelers.backbones import Backbone
+from meznet_helpers.labelers.backbones import Backbone, bounded
 from meznet_helpers.labelers.network import SPACES, BackboneLabeler
 from meznet_helpers.labelers.pretrained import missing
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
@@ -92,7 +92,8 @@ class TimmLabeler(_Timm):
 
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
-        return lambda image: transform(Image.fromarray(image)).numpy()
+        how = {"size": config["input_size"][-1], "cropped": config["crop_mode"] == "center"}
+        return lambda image: transform(Image.fromarray(bounded(image, **how))).numpy()
 
     def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what timm leaves of images; see `NetworkLabeler.seen`."""

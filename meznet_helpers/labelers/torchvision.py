@@ -10,6 +10,7 @@ from PIL import Image
 
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
+from meznet_helpers.labelers.backbones import bounded
 from meznet_helpers.labelers.pretrained import missing
 from meznet_helpers.labelers.torch import TorchLabeler, unscaled
 from meznet_helpers.labels import imagenet
@@ -59,7 +60,8 @@ class TorchvisionLabeler(TorchLabeler):
     def _preparation(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the transforms of the weights."""
         transform = weights(self.net).transforms()
-        return lambda image: transform(Image.fromarray(image)).numpy()
+        size = transform.crop_size[0]
+        return lambda image: transform(Image.fromarray(bounded(image, size, cropped=True))).numpy()
 
     def _seen(self, images: list[np.ndarray]) -> np.ndarray:
         """Return what the transforms leave of images; see `NetworkLabeler.seen`."""

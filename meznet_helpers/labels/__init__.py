@@ -9,5 +9,6 @@ from meznet_helpers.labels.spaces import (
     from_row,
     imagenet,
     normalize,
+    slug,
     tiny_imagenet,
 )

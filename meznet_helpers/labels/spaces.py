@@ -15,6 +15,11 @@ import numpy as np
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 
+_LATIN = "\u0250"  # letters before it have accents, decomposed; those behind it have other marks
+_HYPHENS = re.compile(r"(?<=[^\s-])-+(?=[^\s-])|-*\s-*")  # between words
+_APOSTROPHE = re.compile(r"^'(?=[=+@-])")  # with which tables hold what is no formula
+_UNSEEN = {0xFE0E: None, 0xFE0F: None}  # they say whether an emoji is shown as text or as a picture
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelSpace:
@@ -187,22 +192,53 @@ def normalize(text: str) -> str:
     Returns
     -------
     str
-        In lower case, without accents, with one space for each run of spaces, underscores and
-        hyphens, and none at the ends.
+        In lower case, with one space for each run of spaces, underscores and hyphens, and none at
+        the ends; only a hyphen that begins or ends the text stays, for it may be a minus. Latin
+        letters lose their accents. Marks of other scripts, which make other words, stay.
 
     Examples
     --------
     >>> normalize("  Ping-pong_Ball "), normalize("Bouvier des Flandres"), normalize("crêpe")
     ('ping pong ball', 'bouvier des flandres', 'crepe')
+    >>> normalize("A-"), normalize("\u0915\u093f") == normalize("\u0915\u0940")
+    ('a-', False)
     """
-    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).lower())
-    return " ".join(
-        "".join(
-            " " if letter == "_" or unicodedata.category(letter) == "Pd" else letter
-            for letter in letters
-            if not unicodedata.combining(letter)
-        ).split()
-    )
+    letters = unicodedata.normalize("NFKD", text.translate(_UNSEEN)).lower()
+    kept = base = ""
+    for letter in unicodedata.normalize("NFKD", letters):
+        if not unicodedata.combining(letter):
+            base = letter = "-" if unicodedata.category(letter) == "Pd" else letter
+        kept += letter if base >= _LATIN or letter == base else ""
+    return " ".join(_HYPHENS.sub(" ", kept.replace("_", " ").strip()).split())
+
+
+def slug(text: str) -> str:
+    """Make an id of a name: its words, and the code points of signs such as emoji, # and +.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        Normalized, with hyphens between the parts. Marks of punctuation do not count, unless there
+        is nothing else.
+
+    Examples
+    --------
+    >>> slug("five o'clock"), slug("C++"), slug("C#"), slug("!?")
+    ('five-o-clock', 'c-u002b-u002b', 'c-u0023', 'u0021-u003f')
+    """
+    letters = normalize(text)
+    kinds = [(letter, unicodedata.category(letter)) for letter in letters]
+    parts = "".join(
+        letter if letter.isalnum() or kind[0] == "M"
+        else f" u{ord(letter):04x} " if kind[0] == "S" or kind == "Pd" or letter in "#%*@"
+        else " "
+        for letter, kind in kinds
+    ).split()  # fmt: skip
+    return "-".join(parts or [f"u{ord(letter):04x}" for letter in letters.replace(" ", "")])
 
 
 @cache
@@ -276,12 +312,12 @@ def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
     Returns
     -------
     LabelSpace
-        Ids are slugs: the normalized names with hyphens between the words.
+        Ids are made by `slug`; names that differ in punctuation alone are numbered.
 
     Raises
     ------
     MeznetError
-        If a name is empty, or two have the same slug.
+        If a name is empty, or two are the same when they are normalized.
 
     Examples
     --------
@@ -290,18 +326,23 @@ def from_names(names: Iterable[str], *, name: str = "labels") -> LabelSpace:
     """
     if isinstance(names, str):
         raise MeznetError(f'{name}: names must be a list of names, not the text "{names}".')
-    slugs: dict[str, str] = {}
+    known: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for label in names:
-        slug = re.sub(r"[\W_]+", "-", normalize(label)).strip("-") if isinstance(label, str) else ""
-        if not slug:
-            raise MeznetError(f"{name}: {label!r} is no name; a name has letters or digits.")
-        if slug in slugs:
-            both = f'"{slugs[slug]}" and "{label}"'
-            raise MeznetError(f'{name}: {both} are the same label ("{slug}"); names must differ.')
-        slugs[slug] = label
-    if not slugs:
+        word = normalize(label) if isinstance(label, str) else ""
+        if not word:
+            raise MeznetError(f"{name}: {label!r} is no name; a name has letters, digits or signs.")
+        if word in known:
+            both = f'"{known[word]}" and "{label}"'
+            raise MeznetError(f'{name}: {both} are the same label ("{word}"); names must differ.')
+        known[word] = label
+        label_id, number = slug(label), 1
+        while (numbered := label_id if number == 1 else f"{label_id}-{number}") in ids:
+            number += 1  # they differ in punctuation alone
+        ids[numbered] = label
+    if not ids:
         raise MeznetError(f"{name}: the list of names is empty.")
-    return LabelSpace(name, ids=tuple(slugs), names=tuple(slugs.values()))
+    return LabelSpace(name, ids=tuple(ids), names=tuple(ids.values()))
 
 
 def from_row(text: str) -> LabelSpace:
@@ -359,8 +400,12 @@ def from_file(path: str | Path) -> LabelSpace:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        if any("\0" in line for line in lines):
+            raise UnicodeError
     except UnicodeError as error:
-        raise MeznetError(f"{path} can't be read (it is no UTF-8 text).") from error
+        raise MeznetError(
+            f"{path} can't be read (it is no UTF-8 text; save it as such)."
+        ) from error
     except (OSError, ValueError) as error:
         raise MeznetError(f"{path} can't be read ({reason(error)}).") from error
     rows = [_fields(line) for line in lines if not line.lstrip().startswith("#")]
@@ -372,7 +417,7 @@ def _fields(line: str) -> list[str]:
     """Read a row of CSV."""
     try:
         rows = csv.reader([line.strip()], skipinitialspace=True, strict=True)
-        return [field.strip() for field in next(rows, [])]
+        return [_APOSTROPHE.sub("", field.strip()) for field in next(rows, [])]
     except csv.Error as error:
         raise MeznetError(
             f'{line} is no row of CSV ({reason(error)}); it must be like cat,"New York, USA".'

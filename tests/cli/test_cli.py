@@ -106,6 +106,29 @@ def test_label_a_missing_file(asked, tmp_path, capsys):
     one_line(capsys, "gone.jpg", "label", tmp_path / "gone.jpg")
 
 
+def test_label_goes_on_without_what_is_missing(asked, folder, tmp_path, capsys):
+    """A shell's pattern also finds broken links, and folders that are named like files."""
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "folder.jpg").mkdir()
+    files = sorted(folder.glob("*.png"))
+    paths = [tmp_path / "gone.png", *files, tmp_path / "folder.jpg", "missing.jpg", ""]
+    status, out, err = run(capsys, "label", *paths, "--top", 1)
+    assert (status, len(out.splitlines())) == (1, 1 + len(files))
+    assert [line.partition(";")[0] for line in err] == [
+        f"meznet: {tmp_path / 'gone.png'}: is a link to what is not there.",
+        f"meznet: {tmp_path / 'folder.jpg'}: is a folder, not an image",
+        "meznet: missing.jpg: is not there",
+        'meznet: "": is not there',
+    ]
+
+
+def test_names_do_not_steer_a_terminal(asked, folder, tmp_path, capsys):
+    bad = tmp_path / "\x1b[31m\u202egpj\n.png"
+    bad.write_bytes(b"nothing")
+    status, _, err = run(capsys, "label", folder, bad, "--top", 1)
+    assert (status, len(err)) == (1, 1) and r"\x1b[31m\u202egpj\n.png: is not an image" in err[0]
+
+
 def test_label_an_empty_folder(asked, tmp_path, capsys):
     one_line(capsys, f"{tmp_path}: no image", "label", tmp_path)
 

@@ -201,7 +201,7 @@ def test_labels_from_a_row_and_from_a_file(tmp_path, capsys, monkeypatch):
     ("image", "words"),
     [
         ("", 'meznet: "": no image is found there.'),
-        ("https://example.org/cat.jpg", "https://example.org/cat.jpg is a web address; download"),
+        ("https://example.org/cat.jpg", "https://example.org/cat.jpg: is a web address; download"),
     ],
 )
 def test_arguments_that_are_no_path(image, words, capsys):

@@ -25,7 +25,7 @@ from meznet_helpers.cli import writing
 from meznet_helpers.cli.screen import Screen, cells, fit
 from meznet_helpers.errors import MeznetWarning
 from meznet_helpers.labelers import Labeler
-from meznet_helpers.labels import from_names
+from meznet_helpers.labels import from_file, from_names
 
 # The command with a stub in the place of every labeler; it takes its time for each batch.
 PROGRAM = """
@@ -441,6 +441,45 @@ def test_forms_agree(net, folder, tmp_path, capsys, monkeypatch):
     assert run(capsys, "label", folder, "--min", 0.3, "--json")[1].splitlines() == lines
     again = run(capsys, "label", folder, "--out", tmp_path / "labels.parquet")
     assert again[0] == 1 and len(pd.read_parquet(tmp_path / "labels.parquet")) == 3 * 148
+
+
+def test_cells_are_inert(net, tmp_path, capsys, monkeypatch):
+    """Formulas, escape sequences and bytes that are no UTF-8, in names and in labels."""
+    names = ["=1+1.png", "-x.png", "caf\udce9.png", "\x1b[31m\n.png", "\u202egnp.png", "plain.png"]
+    for name in names:
+        Image.new("RGB", (6, 6)).save(tmp_path / name, "PNG")
+    monkeypatch.setattr(Brightness, "labels", from_names(["+/-", "\x9b31m", "@cat"]))
+    argv = ("label", tmp_path, "--top", 3)
+    status, out, err = run(capsys, *argv)
+    assert (status, err) == (0, []) and all(line.isprintable() for line in out.splitlines())
+    rows = list(csv.DictReader(io.StringIO(out)))
+    shown = {r"caf\udce9.png", r"\x1b[31m\n.png", r"\u202egnp.png", "plain.png"}
+    assert {row["image"] for row in rows} == {"'=1+1.png", "'-x.png", *shown}
+    assert {row["label"] for row in rows} == {"'+/-", "'@cat", r"\x9b31m"}
+    assert {row["score"] for row in rows} == {"0.9000", "0.1000", "0.0000"}
+    held = tmp_path / "held.txt"
+    held.write_text("\n".join(row["label"] for row in rows[:2]), encoding="utf-8")
+    assert from_file(held).names == ("+/-", "@cat")  # as they were
+    for suffix in ("csv", "jsonl", "parquet"):
+        file = tmp_path / f"out.{suffix}"
+        assert run(capsys, *argv, "--out", file)[0] == 0
+        if suffix != "parquet":
+            text = file.read_bytes().decode("utf-8")
+            assert all(line.isprintable() for line in text.splitlines())
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert {line["label"] for line in lines} == {"+/-", "@cat", "\x9b31m"}
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["label"].tolist() == [line["label"] for line in lines]
+    assert table["image"].tolist() == [line["image"] for line in lines]
+
+
+def test_tables_of_other_commands_are_inert(tmp_path, capsys):
+    table = pd.DataFrame({"=label": ["=1", "a\x1b"], "x": [-0.5, None], "n": [-1, 2]})
+    writing.options.write(table)
+    assert capsys.readouterr().out == "'=label,x,n\n'=1,-0.5000,-1\na\\x1b,,2\n"
+    writing.options.write(table, str(tmp_path / "a.json"))
+    held = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    assert held[1] == {"=label": "a\x1b", "x": None, "n": 2}
 
 
 def test_least_keeps_every_photograph(net, folder, tmp_path, capsys):

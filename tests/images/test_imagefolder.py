@@ -8,7 +8,7 @@ from PIL import Image
 
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.images import Dataset, Images, match, read_tree, write_tree
-from meznet_helpers.labels import from_names, imagenet, tiny_imagenet
+from meznet_helpers.labels import LabelSpace, from_names, imagenet, tiny_imagenet
 
 PETS = from_names(["Hot dog", "Cat", "Crème brûlée", "a, b"], name="pets")
 
@@ -110,6 +110,59 @@ def test_wrong_trees(tree, tmp_path):
         read_tree(folder / "cat" / "1.png", PETS)
 
 
+@pytest.mark.parametrize("parts", [["train", "test"], ["Train", "valid", "test"], ["training"],
+                                   ["val", "train", "notes"]])  # fmt: skip
+@pytest.mark.parametrize("labels", [None, PETS])
+def test_parts_of_a_data_set_are_no_labels(parts, labels, tree):
+    folder = tree([f"{part}/{label}/1.png" for part in parts for label in ("cat", "hot dog")])
+    train = next(part for part in parts if part.lower().startswith("train"))
+    with pytest.raises(
+        MeznetError, match=r"holds parts \(.*\), not labels; name one, such as "
+    ) as e:
+        read_tree(folder, labels)
+    assert str(e.value).endswith(f"{folder / train}.")
+    assert len(read_tree(folder / train, labels)) == 2
+
+
+def test_trees_as_people_have_them(tree, tmp_path_factory):
+    disk = tmp_path_factory.mktemp("disk")
+    for name in ("c.png", "d.png"):
+        Image.new("RGB", (4, 3)).save(disk / name)
+    folder = tree(["cat/a.png", "hot dog/b.png", "__MACOSX/cat/._a.png", "cat/.hidden.png"])
+    (folder / "cat" / "more").symlink_to(disk, target_is_directory=True)
+    (folder / "cat" / "again").symlink_to(folder / "cat", target_is_directory=True)
+    (folder / "a, b").symlink_to(disk, target_is_directory=True)
+    (folder / "hot dog" / "gone.png").symlink_to("nowhere")
+    found = read_tree(folder)
+    assert found.labels.names == ("a, b", "cat", "hot dog")
+    assert found.truth.tolist() == [0, 0, 1, 1, 1, 2]
+    assert [str(error)[-35:] for error in found.images.errors] == [
+        "gone.png: is a link to what is not there."[-35:]
+    ]
+
+
+def test_folders_of_names_with_signs_and_marks(tree):
+    names = ["A", "A+", "C#", "C++", "\u0915\u093f", "\u0915\u0940", "caf\udce9"]
+    found = read_tree(tree([f"{name}/1.png" for name in names]))
+    assert {*found.labels.names} == {*names[:6], r"caf\udce9"} and len({*found.labels.ids}) == 7
+    space = from_names(names[:6])
+    assert match(names[:6], space) == match(space.ids, space) == list(range(6))
+    with pytest.raises(MeznetError, match='folder "\u0915" is no label'):
+        match(["\u0915"], space)
+    with pytest.raises(MeznetError, match='folder "C" is no label'):
+        match(["C"], space)
+
+
+def test_a_folder_that_can_not_be_read(tree, monkeypatch):
+    def denied(folder):
+        raise PermissionError(13, "Permission denied")
+
+    folder = tree(["cat/1.png"])
+    monkeypatch.setattr(type(folder), "iterdir", denied)
+    with pytest.raises(MeznetError, match=r"can't be read \(Permission denied\)\."):
+        read_tree(folder)
+
+
 def test_labels_from_the_folders(tree):
     folder = tree(["Polar bear/1.png", "cat/1.png", "cat/2.png"])
     found = read_tree(folder)
@@ -137,6 +190,29 @@ def test_written_trees_come_back(tmp_path):
     assert list(found.images.names) == files and found.truth.tolist() == [1, 1, 1, 0, 0]
     np.testing.assert_array_equal(np.stack(found.images.arrays), arrays[[0, 4, 1, 2, 3]])
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_no_two_images_become_one_file_and_none_lies_outside(tmp_path):
+    ids = ["../../escaped", "ok", "OK", "..", "CON", "a/b", "a-b", "x" * 300, "x" * 299, "nul.txt",
+           "\N{CAT FACE}" * 90, ".hidden", "caf\udce9", "c:\\d"]  # fmt: skip
+    names = ["x/1.png", "x-1.png", "X-1.png", "../../../up", "con", "...", "y" * 400, "y" * 401]
+    arrays = np.arange(len(ids) * len(names), dtype=np.uint8)[:, None, None, None]
+    arrays = np.broadcast_to(arrays, (len(arrays), 2, 2, 3))
+    truth = np.repeat(np.arange(len(ids)), len(names))
+    every = [f"{ids[label]}/{name}" for label in range(len(ids)) for name in names]
+    space = LabelSpace("odd", ids, ids)
+    folder = write_tree(Dataset(Images(arrays, every), truth, space), tmp_path / "in" / "out")
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["out"]
+    assert len({str(file).casefold() for file in files}) == len(files) == len(arrays)
+    for part in {part for file in files for part in file.parts}:
+        assert part.split(".")[0].casefold() not in ("con", "nul") and part[0] != "."
+        assert len(part.encode()) <= 255 and not set(part) & set('\\/:*?"<>|')
+    back = read_tree(folder)
+    assert len(back.labels) == len(ids) and sorted(reds(back.images)) == list(range(len(arrays)))
+    for own in back.truth.reshape(len(ids), -1):
+        assert len(set(own)) == 1
 
 
 def test_trees_are_not_overwritten(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import os
 import re
 import struct
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -244,6 +247,11 @@ def test_other_color_models(mode):
 
 @given(hnp.arrays(np.uint16, st.tuples(st.integers(1, 5), st.integers(1, 5))))
 def test_16_bit_gray_is_scaled_not_clipped(array):
+    if 0 < array.max() < 4096:
+        for source in (array, encode(array), encode(array, "TIFF"), array.astype(np.int32)):
+            source = Image.fromarray(source) if isinstance(source, np.ndarray) else source
+            refused(source, "uses 12 bits of 16 at most and would be black; stretch them")
+        return
     expected = np.repeat(np.rint(array / 257).astype(np.uint8)[..., None], 3, axis=2)
     check(images.read(array), expected)
     check(images.read(encode(array)), expected)
@@ -277,7 +285,7 @@ def test_16_bit_color_with_a_key_is_refused():
 def test_32_bit_gray_is_refused(value):
     array = np.array([[0, value]], np.int32)
     refused(Image.fromarray(array), "32-bit gray from")
-    refused(encode(array, "TIFF"), "32-bit gray from")
+    refused(encode(array, "TIFF"), "is a TIFF of signed or 32-bit whole numbers")
 
 
 @given(hnp.arrays(np.float64, (2, 3, 3), elements=st.floats(0, 1)))
@@ -298,6 +306,156 @@ def test_other_floats_are_refused(value):
     array = np.array([[0.5, value]])
     refused(array, "float64 pixels must lie from 0 to 1, but these go from")
     refused(encode(array.astype(np.float32), "TIFF"), "float32 pixels must lie from 0 to 1")
+
+
+# --- kinds of TIFF, against tifffile; and PNG with chunks that are long or broken
+
+RAMP = np.stack([np.arange(24) * 10 + 3 * row for row in range(6)]).astype(np.uint8)
+COLOR = np.stack([RAMP, RAMP[::-1], 255 - RAMP], -1)
+
+
+def tiffs():
+    """Yield files of every kind that tifffile writes without other codecs, and what they show."""
+    for order, deep, packed, tile in itertools.product("<>", (1, 257), (None, "zlib"), (None, 16)):
+        options = {"byteorder": order, "compression": packed, "tile": tile and (tile, tile)}
+        color, gray = (
+            each.astype(np.uint16) * deep if deep > 1 else each for each in (COLOR, RAMP)
+        )
+        for name, array, shows, more in (
+            ("rgb", color, COLOR, {"photometric": "rgb"}),
+            ("planar", color.transpose(2, 0, 1), COLOR, {"photometric": "rgb"}),
+            ("black", gray, RAMP, {"photometric": "minisblack"}),
+            ("white", gray, 255 - RAMP, {"photometric": "miniswhite"}),
+            ("cmyk", np.dstack([255 * deep - color, 0 * gray]), COLOR,
+             {"photometric": "separated"}),
+            ("cmyk-planar", np.stack([*(255 * deep - color).transpose(2, 0, 1), 0 * gray]), COLOR,
+             {"photometric": "separated", "planarconfig": "separate"}),
+            ("alpha", np.dstack([color, 0 * gray + 255 * deep]), COLOR,
+             {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+            ("alpha-planar", np.stack([*color.transpose(2, 0, 1), 0 * gray + 255 * deep]), COLOR,
+             {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha"]}),
+            ("gray-alpha", np.dstack([gray, 0 * gray + 255 * deep]), RAMP,
+             {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+            ("bands", np.dstack([gray] * 7), None,
+             {"photometric": "minisblack", "planarconfig": "contig"}),
+            ("pages", np.stack([gray, gray[::-1]]), RAMP, {"photometric": "minisblack"}),
+        ):  # fmt: skip
+            yield f"{name} {order} {deep} {packed} {tile}", array, shows, options | more
+    for order, packed, kind in itertools.product(
+        "<>", (None, "zlib"), ["b", "i2", "i4", "u4", "f2", "f4", "f8"]
+    ):
+        kind = np.dtype(kind)
+        for array in (RAMP, COLOR, COLOR.transpose(2, 0, 1)):
+            values = (array / 255 if kind.kind == "f" else array // 2).astype(kind)
+            for photometric in ("rgb",) if array.ndim == 3 else ("minisblack", "miniswhite"):
+                shows = array if kind.kind == "f" else None
+                shows = 255 - array if shows is not None and photometric == "miniswhite" else shows
+                shows = COLOR if array.ndim == 3 and shows is not None else shows
+                options = {"byteorder": order, "compression": packed, "photometric": photometric}
+                yield f"{kind} {options}", values, shows, options
+    for deep, array in itertools.product((1, 16), (RAMP, COLOR)):
+        photometric = "minisblack" if array.ndim == 2 else "rgb"
+        values = array.astype(np.uint16) * deep  # 8 and 12 bits in 16
+        yield f"{deep} in 16 {array.ndim}", values, None, {"photometric": photometric}
+    palette = np.stack([np.arange(256), 255 - np.arange(256), np.arange(256) // 2]) * 257
+    shows = (palette.T[RAMP] // 257).astype(np.uint8)
+    options = {"photometric": "palette", "colormap": palette.astype(np.uint16)}
+    yield "palette", RAMP, shows, options
+    for photometric, shows in (("minisblack", RAMP > 99), ("miniswhite", RAMP <= 99)):
+        bits = np.where(shows, 255, 0).astype(np.uint8)
+        yield f"bits {photometric}", RAMP > 99, bits, {"photometric": photometric}
+    for photometric in ("ycbcr", "icclab", "logl"):
+        array = RAMP if photometric == "logl" else COLOR
+        yield photometric, array, None, {"photometric": photometric}
+
+
+def test_every_kind_of_tiff_is_read_right_or_refused_by_name():
+    read = set()
+    for name, array, shows, options in tiffs():
+        file = io.BytesIO()
+        tifffile.imwrite(file, array, **options)
+        content = file.getvalue()
+        np.testing.assert_array_equal(tifffile.imread(io.BytesIO(content)), array)
+        try:
+            found = images.read(content)
+        except ImageError as error:
+            assert re.search(r"a kind that can't be read here|uses 12 bits of 16", str(error)), name
+            continue
+        assert shows is not None, f"{name} has no agreed picture, but was read"
+        shows = shows if shows.ndim == 3 else np.repeat(shows[..., None], 3, 2)
+        assert np.abs(found.astype(int) - shows).max() <= 1, name
+        read.add(name.split()[0])
+    assert read >= {"rgb", "planar", "black", "white", "cmyk", "alpha", "pages", "palette", "bits",
+                    "float32"}  # fmt: skip
+
+
+def test_lab_tiff():
+    mild = COLOR // 3 + 80
+    lab = skimage.color.rgb2lab(mild)
+    stored = np.dstack([lab[..., 0] * 2.55, lab[..., 1:].astype(np.int8).view(np.uint8)])
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.rint(stored).astype(np.uint8), photometric="cielab")
+    assert np.abs(images.read(file.getvalue()).astype(int) - mild).max() < 16
+
+
+def png_chunk(kind, data, wrong=0):
+    """Write a chunk of a PNG, perhaps with a wrong checksum."""
+    checksum = zlib.crc32(kind + data) ^ wrong
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+LONG = zlib.compress(bytes(3_000_000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "wrong"),
+    [
+        (b"zTXt", b"workflow\0\0" + LONG, 0),
+        (b"iTXt", b"workflow\0\1\0\0\0" + LONG, 0),
+        (b"iTXt", b"no more", 0),
+        (b"tEXt", b"a\0b", 7),
+        (b"iCCP", b"icc\0\0nonsense", 0),
+        (b"iCCP", b"icc\0\7nonsense", 0),
+        (b"iCCP", b"icc\0\0" + LONG, 0),
+        (b"eXIf", b"nonsense", 0),
+        (b"eXIf", b"nonsense", 7),
+        (b"pHYs", b"", 0),
+        (b"acTL", b"", 0),
+    ],
+)
+def test_what_is_beside_the_pixels_of_a_png_may_be_long_or_broken(kind, data, wrong):
+    whole = encode(PHOTO, exif=orientation(3))
+    end = whole.index(b"IDAT") - 4
+    for place in (end, len(whole) - 12):
+        content = whole[:place] + png_chunk(kind, data, wrong) + whole[place:]
+        found = images.read(content)
+        check(found, PHOTO if (found == PHOTO).all() and kind == b"eXIf" else PHOTO[::-1, ::-1])
+
+
+def test_jpegs_of_kinds_that_nothing_reads():
+    content = encode(PHOTO, "JPEG")
+    frame = content.index(b"\xff\xc0")
+    for place, value in ((9, 2), (4, 12)):  # channels, bits
+        strange = content[: frame + place] + bytes([value]) + content[frame + place + 1 :]
+        refused(strange, "begins like a JPEG image, but is of a kind that can't be read here")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RecursionError(), MemoryError(), zlib.error("x"), struct.error("x"), SystemError("x"),
+     OverflowError(), KeyError("x"), AttributeError("x"), AssertionError()],
+)  # fmt: skip
+def test_whatever_a_decoder_raises_is_one_sentence(error, photo_file, monkeypatch):
+    def raises(*arguments):
+        raise error
+
+    for place, name in ((Image, "open"), (Image.Image, "convert"), (pixels.np, "array")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, raises)
+            refused(photo_file, r"^.*photo\.png: is ")
+            assert len(images.read_many([photo_file, b"nothing"]).errors) == 2
+    monkeypatch.setattr(Image, "open", raises)
+    assert reading.size_of(photo_file) == 0
 
 
 # --- arrays
@@ -406,7 +564,9 @@ def test_a_pillow_image_keeps_the_frame_it_is_at():
 
 def test_files_that_are_not_there(tmp_path):
     refused(tmp_path / "cat.jpg", r"cat\.jpg: is not there; check the path")
-    refused(tmp_path, f"^{tmp_path}: is a folder; .*find")
+    refused(tmp_path, f"^{tmp_path}: is a folder, not an image; .*find")
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    refused(tmp_path / "link.png", r"link\.png: is a link to what is not there")
     refused("null\0character.png", "is not there")
     refused("x" * 5000, "is not there")
     refused("https://example.org/cat.jpg", "^https://example.org/cat.jpg: is a web address")
@@ -433,12 +593,13 @@ def test_file_without_permission(photo_file, monkeypatch):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not an image of a kind"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "is an SVG drawing"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "(is|begins like) a HEIC photograph"),
-        (b"\xff\xd8\xff\xe0 no more", r"the image is corrupt \(Truncated File Read\)"),
+        (b"\xff\xd8\xff\xe0 no more", r"is corrupt or cut short \(Truncated File Read\)"),
         (b"\x89PNG\r\n\x1a\n", "corrupt"),
         (b"GIF89a", "begins like a GIF image, but is corrupt or cut short"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "begins like a AVIF image, but is corrupt"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "corrupt"),
         (b"II*\0\x08\0\0\0", "corrupt"),
-        (b"BM" + bytes(20), "corrupt"),
+        (b"BM" + bytes(20), "is of a kind that can't be read here"),
     ],
 )
 def test_content_that_is_no_image(content, sentence, tmp_path):
@@ -749,18 +910,96 @@ def test_find_from_the_working_folder(tree, monkeypatch):
 
 
 def test_find_names_everything_that_matches_nothing(tree):
-    paths = [tree / "a.png", tree / "nope.png", f"{tree}/*.avif", tree / "other", f"{tree}/*.txt"]
+    paths = [tree / "nope.png", f"{tree}/*.avif", tree / "other", f"{tree}/*.txt"]
     with pytest.raises(ImageError) as info:
         images.find(paths)
     text = str(info.value)
     assert text.endswith(": no image is found there.")
     named = text.removesuffix(": no image is found there.").split(", ")
-    assert named == [str(path) for path in paths[1:]]
+    assert named == [str(path) for path in paths]
+    with pytest.raises(ImageError, match=r"^https://example\.org/cat\.jpg: is a web address; "):
+        images.find("https://example.org/cat.jpg")
 
 
-def test_find_follows_no_circle(tree):
+def test_what_is_missing_does_not_lose_the_rest(tree, monkeypatch):
+    """It is among the files, and who reads them gets one line for it."""
+    (tree / "a.png").write_bytes(encode(PHOTO))
+    monkeypatch.chdir(tree)
+    paths = ["nope.png", "a.png", "*.avif", "https://example.org/cat.jpg", "", "other"]
+    found = images.read_many(images.find(paths))
+    assert found.names == ("a.png",)
+    assert [str(error).partition(";")[0] for error in found.errors] == [
+        "nope.png: is not there",
+        "*.avif: is not there",
+        "https://example.org/cat.jpg: is a web address",
+        '"": is not there',
+        "other: is a folder, not an image",
+    ]
+
+
+def test_find_follows_links_but_no_circle(tree, tmp_path_factory):
+    disk = tmp_path_factory.mktemp("disk")
+    for name in ("1.png", "2.png"):
+        (disk / name).write_bytes(encode(PHOTO))
+    (disk / "back").symlink_to(tree, target_is_directory=True)
     (tree / "sub" / "again").symlink_to(tree, target_is_directory=True)
-    assert len(images.find(tree)) == 5
+    (tree / "sub" / "more").symlink_to(disk, target_is_directory=True)
+    (tree / "sub" / "one.jpg").symlink_to(disk / "1.png")
+    new = set(relative(images.find(tree), tree))
+    assert len(new) == 8 and new > {"sub/more/1.png", "sub/more/2.png", "sub/one.jpg"}
+    for depth in range(3):  # twice two links in a circle: paths without end, but no more folders
+        (disk / f"twice{depth}").symlink_to(disk, target_is_directory=True)
+    assert len(images.find(disk / "twice1")) == 8
+
+
+def test_what_can_not_be_looked_into_is_among_the_files(tree, monkeypatch):
+    """Broken links, folders without permission, and what is no regular file get one line each."""
+    (tree / "gone").symlink_to("nowhere")
+    (tree / "gone.jpg").symlink_to("nowhere.jpg")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tree / "pipe.png")
+    real = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "deep":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    found = images.read_many(images.find(tree))
+    said = {str(error).removeprefix(f"{tree}/") for error in found.errors}
+    assert said >= {
+        "gone: is a link to what is not there.",
+        "gone.jpg: is a link to what is not there.",
+        "pipe.png: is no regular file.",
+        "sub/deep: cannot be opened (Permission denied).",
+    }
+    with pytest.raises(ImageError, match=r"deep: cannot be opened \(Permission denied\)"):
+        images.as_images(images.find(tree / "sub" / "deep"))
+
+
+def test_names_as_people_have_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["~x.jpg", "$HOME.jpg", "a[1].jpg", "-x.jpg", "a\nb.jpg", "\x1b[31mred.jpg"]
+    names += [b"caf\xe9.jpg".decode("utf-8", "surrogateescape"), "\u202egpj.jpg", "[1]/x.jpg"]
+    Path("[1]").mkdir()
+    for name in names:
+        Path(name).write_bytes(encode(PHOTO))
+    for litter in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.jpg"):
+        Path(litter).touch()
+    Path("__MACOSX").mkdir()
+    Path("__MACOSX/a.jpg").touch()
+    files, others = images.survey(".")
+    assert len(files) == len(names) and others == []
+    assert images.find(names) == [Path(name) for name in names]
+    assert images.find("[1]/*.jpg") == [Path("[1]/x.jpg")]
+    for shown in images.read_many(names).names:
+        assert shown.isprintable() and shown.encode()
+    assert images.read_many(names[4:7]).names == (
+        r"a\nb.jpg", r"\x1b[31mred.jpg", r"caf\udce9.jpg"
+    )  # fmt: skip
+    Path(names[5]).write_bytes(b"nothing")
+    refused(names[5], r"^\\x1b\[31mred\.jpg: is not an image")
 
 
 def test_find_of_no_paths_is_empty():

@@ -195,9 +195,12 @@ def test_drafts_are_for_jpegs_alone(tmp_path):
 
 def test_the_bound_of_pixels_is_that_of_the_file():
     large = encoded(np.zeros((80, 80, 3), np.uint8), "JPEG")
-    with pytest.raises(ImageError, match="has more pixels"):
-        images.read(large, side=8, max_pixels=80 * 80 - 1)
     assert images.read(large, side=8, max_pixels=80 * 80).shape == (10, 10, 3)
+    for most, side in ((80 * 80, 80), (80 * 80 - 1, 40), (40 * 40, 40)):
+        assert images.read(large, max_pixels=most).shape == (side, side, 3)
+    for kind in ("JPEG", "PNG"):
+        with pytest.raises(ImageError, match=r"has more pixels.*; shrink it\.$"):
+            images.read(encoded(np.zeros((80, 80, 3), np.uint8), kind), max_pixels=40 * 40 - 1)
 
 
 # ---- AVIF and HEIC

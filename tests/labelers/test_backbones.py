@@ -203,6 +203,33 @@ def test_prepare_keeps_the_order(mode):
         np.testing.assert_array_equal(row, scale(one.resize(image), mode))
 
 
+@pytest.mark.parametrize("shape", [(3, 500_000), (500_000, 3), (1, 5_000_000), (5_000_000, 1)])
+def test_thin_pictures_take_no_more_than_others(shape, monkeypatch):
+    real, most = Image.Image.resize, 8_000_000
+
+    def resize(image, size, *arguments, **settings):
+        assert size[0] * image.height < most or image.width == size[0]  # Pillow widens rows first
+        assert size[0] * size[1] < most
+        return real(image, size, *arguments, **settings)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    line = np.zeros((*shape, 3), np.uint8)
+    assert backbones.squeeze(line, 224).shape == (224, 224, 3)
+    assert backbones.crop(line, 224, 32).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("shape", [(3, 450), (3, 451), (450, 3), (2, 999), (1, 777), (5, 502)])
+def test_thin_pictures_are_what_others_would_be(shape, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    smooth = np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BOX))
+    found = [backbones.crop(smooth, 64, 8), backbones.squeeze(smooth, 64)]
+    monkeypatch.setattr(backbones, "THIN", 10**6)
+    for thin, plain in zip(
+        found, [backbones.crop(smooth, 64, 8), backbones.squeeze(smooth, 64)], strict=True
+    ):
+        assert np.abs(thin.astype(int) - plain).mean() < 2
+
+
 def test_prepare_nothing():
     assert net().prepare([]).shape == (0, 8, 8, 3)
 

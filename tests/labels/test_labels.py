@@ -2,14 +2,18 @@
 
 import importlib.util
 import json
+import re
+import unicodedata
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 
-from meznet_helpers import labels
+from meznet_helpers import emojizoo, labels
+from meznet_helpers.assets import profile
 from meznet_helpers.book import bookkeeping
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labels import LabelSpace
@@ -195,12 +199,71 @@ def test_from_names_makes_slugs():
 
 
 @pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["\N{CAT FACE}", "\N{DOG FACE}"], ["u1f431", "u1f436"]),
+        (["C++", "C#", "C"], ["c-u002b-u002b", "c-u0023", "c"]),
+        (["A-", "A", "A+", "A*"], ["a-u002d", "a", "a-u002b", "a-u002a"]),
+        (["+", "-", "+/-", "--"], ["u002b", "u002d", "u002b-u002d", "u002d-u002d"]),
+        (["<5", ">5", "5", "-5", "5 %"], ["u003c-5", "u003e-5", "5", "u002d-5", "5-u0025"]),
+        (["stop", "stop!", "stop?", "stop 2"], ["stop", "stop-2", "stop-3", "stop-2-2"]),
+        (["bed", "bid", "bad"], ["bed", "bid", "bad"]),
+        (["a, b", "New York, USA"], ["a-b", "new-york-usa"]),
+    ],
+)
+def test_labels_as_people_write_them(names, ids):
+    space = labels.from_names(names)
+    assert list(space.ids) == ids and list(space.names) == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["की", "कि", "क"],  # Devanagari: vowel signs
+        ["क़लम", "कलम"],  # a dot below is another letter
+        ["كِتاب", "كُتّاب", "كتاب"],  # Arabic
+        ["ไก่", "ไก้", "ไก"],  # Thai: tones
+        ["が", "か"],
+        ["чай", "чаи"],
+        ["שׁ", "שׂ"],  # Hebrew
+        ["高", "髙"],
+    ],
+)
+def test_marks_that_make_other_words(names):
+    assert len(set(labels.from_names(names).ids)) == len(names)
+    for name in names:
+        composed, decomposed = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        assert labels.from_names([composed]).ids == labels.from_names([decomposed]).ids
+
+
+@given(st.lists(st.text(max_size=6), min_size=2, max_size=6, unique_by=labels.normalize))
+def test_different_names_are_different_labels(names):
+    names = [name for name in names if labels.normalize(name)] or ["a"]
+    space = labels.from_names(names)
+    assert list(space.names) == names and len(set(space.ids)) == len(names)
+
+
+def test_ids_that_are_stored_are_those_of_the_names():
+    """Signs got ids of their own; what data/ holds has the ids that it always had."""
+    with safe_open(profile.data() / "models/prototypes/animals.safetensors", "np") as file:
+        stored = json.loads(file.metadata()["meznet"])["labels"]
+    assert labels.from_names(stored["names"]).ids == tuple(stored["ids"])
+    words = {word for lemmas in labels.imagenet().lemmas for word in lemmas}
+    for name in words.union(emojizoo.table()["name"]):
+        text = unicodedata.normalize("NFKD", name.lower())
+        plain = "".join(letter for letter in text if not unicodedata.combining(letter))
+        assert labels.slug(name) == re.sub(r"[\W_]+", "-", plain).strip("-")
+
+
+@pytest.mark.parametrize(
     ("names", "sentence"),
     [
         (["cat", "Cat"], '"cat" and "Cat" are the same label'),
         (["hot dog", "cat", "hot-dog"], '"hot dog" and "hot-dog" are the same label'),
         (["cat", " "], "' ' is no name"),
-        (["cat", "--"], "'--' is no name"),
+        (["cat", "_"], "'_' is no name"),
+        (["crème", "cre\u0300me"], r'are the same label \("creme"\)'),
+        (["\u2764\ufe0f", "\u2764"], "are the same label"),
         (["cat", None], "None is no name"),
         ([], "the list of names is empty"),
         ("cat", "must be a list of names"),
@@ -211,6 +274,18 @@ def test_from_names_refuses(names, sentence):
         labels.from_names(names)
 
 
+def test_files_of_labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    rows = 'cat, tabby\n\n"New York, USA"\n# a remark\nC#\n\N{CAT FACE}\n'
+    for text in (rows, "\ufeff" + rows, rows.replace("\n", "\r\n"), rows.replace("\n", "\r")):
+        path.write_bytes(text.encode())
+        assert labels.from_file(path).names == ("cat", "New York, USA", "C#", "\N{CAT FACE}")
+    for encoding in ("utf-16", "utf-16-le", "latin-1"):
+        path.write_bytes("crème\ncat\n".encode(encoding))
+        with pytest.raises(MeznetError, match=r"labels\.csv can't be read \(it is no UTF-8 text"):
+            labels.from_file(path)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -219,6 +294,8 @@ def test_from_names_refuses(names, sentence):
         ("Crème  Brûlée", "creme brulee"),
         ("jack\N{EN DASH}o'\N{NON-BREAKING HYPHEN}lantern", "jack o' lantern"),
         ("İstanbul", "istanbul"),
+        ("A-", "a-"),
+        ("- cat -", "cat"),
         ("", ""),
     ],
 )
@@ -231,7 +308,7 @@ def test_normalize_is_idempotent_and_squeezed(text):
     once = labels.normalize(text)
     assert labels.normalize(once) == once
     assert once == " ".join(once.split())
-    assert "_" not in once and "-" not in once
+    assert "_" not in once and "-" not in once.strip("-")
 
 
 # --- joins

@@ -303,6 +303,55 @@ for image, square in zip(images, seen):
     )
 
 
+def test_thin_pictures(torch_python):
+    """They are not taken for channels-first, and never resized to more than a square needs."""
+    torch_python(
+        PRELUDE
+        + """
+import timm, torch
+from PIL import Image
+from torchvision.transforms import functional as f
+from transformers import BlipImageProcessorPil
+from meznet_helpers.labelers import pretrained
+from meznet_helpers.labelers.timm import TimmLabeler
+from meznet_helpers.labelers.torchvision import TorchvisionLabeler
+from meznet_helpers.llm import captioner
+from meznet_helpers.words import clip
+
+real = Image.Image.resize
+def resize(image, size, *args, **settings):
+    assert size[0] * size[1] < 20_000_000, size
+    return real(image, size, *args, **settings)
+Image.Image.resize = resize
+shown = [clip.load("tiny").crop, captioner.load("tiny").crop]
+shown.append(pretrained.Checkpoint("blip", None, None, BlipImageProcessorPil()).crop)
+net = TorchvisionLabeler("resnet18")
+shown.append(lambda image: net._seen([image])[0])
+for mode in ("center", "squash", "border"):
+    other = TimmLabeler("test_efficientnet")
+    other.__dict__["model"] = timm.create_model("test_efficientnet")
+    other.model.pretrained_cfg["crop_mode"] = mode
+    other.model.default_cfg = other.model.pretrained_cfg
+    shown.append(lambda image, other=other: other._seen([image])[0])
+random = np.random.default_rng(0)
+for height, width in ((1, 1), (1, 40), (2, 64), (3, 3), (4, 64), (40, 3), (300_000, 1),
+                      (2, 300_001)):
+    red = np.full((height, width, 3), (200, 30, 60), np.uint8)
+    for see in shown[:6]:
+        seen = see(red)
+        assert seen.shape[0] == seen.shape[1] > 60
+        np.testing.assert_allclose(seen, np.broadcast_to((200, 30, 60), seen.shape), atol=1)
+    assert shown[6](red).shape[0] > 60  # with a border
+    if max(height, width) < 100:
+        noise = random.integers(0, 256, (height, width, 3), np.uint8)
+        whole = f.resize(Image.fromarray(noise), 64, f.InterpolationMode.BICUBIC)
+        top, left = (whole.height - 64) // 2, (whole.width - 64) // 2
+        cut = whole.crop((left, top, left + 64, top + 64))
+        np.testing.assert_allclose(shown[0](noise), np.asarray(cut), atol=1)
+"""
+    )
+
+
 def test_prompts():
     assert prompts(["owl"], DRAWINGS)[0][0] == "a drawing of an owl"
     assert prompts(["bus"]) == [["a photo of a bus"]] and PHOTO[0] == PHOTOS[0]
