@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = given.index("--") if "--" in given else len(given)
     debug = DEBUG in given[:own]
     given = [word for word in given[:own] if word != DEBUG] + given[own:]
-    _prepare()
+    _prepare(native=debug or argv is not None)
     try:
         with warnings.catch_warnings():
             if not debug and not sys.warnoptions:
@@ -105,11 +105,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _prepare() -> None:
-    """Make both outputs take any text; an output that is closed becomes one."""
+def _prepare(*, native: bool) -> None:
+    """Make both outputs take any text; an output that is closed becomes one.
+
+    Unless `native`, what libraries write past Python to standard error goes nowhere.
+    """
     # read only: who writes to it gets an error, which is then told
     sys.stdout = sys.stdout or open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    elif not native:
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -128,6 +135,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, typer.TyperException):  # wrong usage
         context, text = getattr(error, "ctx", None), reason(error.format_message())
         path = context.command_path if context else "meznet"
+        text += "; --out FILE.csv writes one" if text.endswith(": --csv") else ""
         return f"{text}{'' if text.endswith('?') else '.'} {path} --help says more."
     if isinstance(error, MemoryError):
         return "the memory of this machine is not enough for that."

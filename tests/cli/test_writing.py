@@ -275,6 +275,24 @@ def test_outputs_that_take_nothing(shell, status, words, folder, tmp_path):
     assert not words or words in lines[-1]
 
 
+@pytest.mark.nets
+def test_what_a_library_writes_past_python_is_not_shown(tmp_path):
+    """libtiff has words of its own for a broken file; --debug lets them through."""
+    content = io.BytesIO()
+    Image.effect_noise((40, 30), 90).convert("RGB").save(content, "TIFF", compression="tiff_lzw")
+    bad = bytearray(content.getvalue())
+    bad[20:40] = b"\xff" * 20
+    (tmp_path / "bad.tif").write_bytes(bad)
+    command = [sys.executable, "-m", "meznet_helpers.cli", "label", str(tmp_path / "bad.tif")]
+    command += ["--model", "keras/MobileNet@tiny"]
+    plain, debug = (
+        subprocess.run([*command, *more], capture_output=True, encoding="utf-8", timeout=300).stderr
+        for more in ([], ["--debug"])
+    )
+    assert plain.count("\n") == 1 and plain.startswith("meznet: ") and "corrupt" in plain
+    assert debug.splitlines()[-1] == plain.strip() and debug.count("\n") > 1
+
+
 def test_an_output_that_knows_few_letters(net, folder, monkeypatch, capsys):
     """Letters that it lacks are escaped."""
     stream = io.TextIOWrapper(io.BytesIO(), "ascii")
