@@ -28,7 +28,8 @@ LARGEST = 10**8
 _BLANK = "0" * 64
 _MARK = re.compile(rb'"sha256\\?": ?\\?"([0-9a-f]{64})')
 _START = 256  # bytes, among which the digest begins
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+_TYPES |= {"U8": "u1", "BOOL": "?"}
 
 
 @contextlib.contextmanager

@@ -197,7 +197,7 @@ def _check(
         raise ValueError("its tensors do not fit its labels")
     if not np.allclose(norms, lengths(vectors), rtol=1e-9, atol=0):
         raise ValueError("its norms are not those of its vectors, or these are not finite")
-    if len(norms) and not 0 < norms.min() <= norms.max() <= LONGEST:
+    if (norms > LONGEST).any() or ((norms == 0).any() and index.metric == "cosine"):
         raise ValueError("one of its vectors is zero or too long")
 
 
@@ -281,7 +281,7 @@ or directory.
         labels = dataclasses.replace(from_names(classes), name=file.stem)
         place = {name: number for number, name in enumerate(classes)}
         owners = np.array([place[name] for name in names])
-        vectors = check_features(vectors, "its rows")
+        vectors = check_features(vectors, "its rows", metric=options.get("metric", "cosine"))
     order, most = np.argsort(owners, kind="stable"), int(np.bincount(owners).max())
     index = PrototypeIndex(kind="mean" if most == 1 else "k-means", count=most, **options)
     index.replace(labels, vectors[order], owners[order], np.ones(len(order), np.int64))
