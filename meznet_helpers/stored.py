@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meznet_helpers.errors import MeznetError, reason
-from meznet_helpers.files import aside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +60,7 @@ def telling(sentence: str) -> Iterator[None]:
 
 
 def text(about: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return JSON with a blank for the digest, which `seal` fills in.
+    """Return JSON with a blank for the digest, which `sealed` or `write` fills in.
 
     Examples
     --------
@@ -89,14 +88,10 @@ def parse(content: str | bytes) -> dict[str, Any]:
     return about
 
 
-def seal(path: Path) -> None:
-    """Fill in the digest of a file that has a blank for it."""
-    import numpy as np
-
-    content = np.memmap(path, np.uint8, "r+")
-    place, _, digest = _sums(content)
-    content[place : place + len(digest)] = list(digest.encode())
-    content.flush()
+def sealed(content: str) -> bytes:
+    """Return what `text` made, with a line's end and the digest filled in."""
+    content = content.encode() + b"\n"
+    return content.replace(_BLANK.encode(), _sums(content)[2].encode(), 1)
 
 
 def check(content: "bytes | np.ndarray") -> str | None:
@@ -129,20 +124,23 @@ def _sums(content: "bytes | np.ndarray") -> tuple[int, str | None, str]:
     return place, stated, digest.hexdigest()
 
 
-def write(path: Path, tensors: "Mapping[str, np.ndarray]", about: Mapping[str, Any]) -> None:
-    """Write tensors and what is said of them to one safetensors file, aside.
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    Raises
-    ------
-    MeznetError
-        If the file system refuses.
-    """
+
+def write(path: Path, tensors: "Mapping[str, np.ndarray]", about: Mapping[str, Any]) -> None:
+    """Write tensors and what is said of them to one safetensors file."""
+    import numpy as np
     from safetensors.numpy import save_file
 
     # one entry of metadata only: safetensors does not keep the order of several
-    with aside(path) as part:
-        save_file(dict(tensors), part, {"meznet": text(about)})
-        seal(part)
+    save_file(dict(tensors), path, {"meznet": text(about)})
+    content = np.memmap(path, np.uint8, "r+")
+    place, _, digest = _sums(content)
+    content[place : place + len(digest)] = list(digest.encode())
+    content.flush()
 
 
 def mapped(path: Path) -> "np.ndarray":

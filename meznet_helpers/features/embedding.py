@@ -208,10 +208,8 @@ class _Stored:
             for file in sorted(self.folder.glob("*.npy")):
                 with contextlib.suppress(Exception):  # damaged, in whichever way
                     table = np.load(file, mmap_mode="r", allow_pickle=False)
-                    self.rows |= {
-                        row["image"].item(): (row["features"], row["sha256"].item())
-                        for row in table
-                    }
+                    rows = zip(table["features"], table["sha256"].tolist(), strict=True)
+                    self.rows |= dict(zip(table["image"].tolist(), rows, strict=True))
 
     def row(self, key: str) -> np.ndarray | None:
         """Return the features of an image; None if there are none, or they are damaged."""

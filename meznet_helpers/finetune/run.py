@@ -14,6 +14,7 @@ import numpy as np
 
 from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError
+from meznet_helpers.files import aside
 
 KIND = "meznet-training-1"
 
@@ -108,7 +109,8 @@ class Run:
         tensors = {name: weight.detach().contiguous().cpu().numpy()
                    for name, weight in tensors.items()}  # fmt: skip
         header = {"kind": KIND, **self.facts, "log": self.log, "scaler": self.scaler.state_dict()}
-        stored.write(self.path, tensors, header)
+        with aside(self.path) as part:
+            stored.write(part, tensors, header)
 
     def _resume(self, path: Path) -> None:
         """Take what `save` wrote, if it is of this very training."""

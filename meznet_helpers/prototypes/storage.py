@@ -71,7 +71,8 @@ def save(index: PrototypeIndex, file: str | Path) -> Path:
         "counts": index.counts,
         "norms": index.norms(),
     }
-    stored.write(file, tensors, {"kind of file": KIND, "labels": labels} | own)
+    with aside(file) as part:
+        stored.write(part, tensors, {"kind of file": KIND, "labels": labels} | own)
     return file
 
 

@@ -6,7 +6,6 @@ too. If the tower that sees images was tuned, too, the whole CLIP lies beside th
 its weights.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +90,7 @@ def _files(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file of weights or settings in a folder, but for `ABOUT`."""
     kinds = {".json", ".safetensors", ".txt", ".model"}
     return {
-        path.name: hashlib.sha256(stored.mapped(path)).hexdigest()
+        path.name: stored.digest(path)
         for path in sorted(folder.iterdir())
         if path.suffix in kinds and path.name != ABOUT and not path.name.startswith(".")
     }
@@ -175,8 +174,7 @@ def write(
         save_file(tensors, part / HEAD)
         (part / CARD).write_text(card, encoding="utf-8")
         text = stored.text({"kind": KIND, "files": _files(part), **metadata}, indent=2)
-        (part / ABOUT).write_text(text + "\n", encoding="utf-8")
-        stored.seal(part / ABOUT)
+        (part / ABOUT).write_bytes(stored.sealed(text))
     return folder
 
 

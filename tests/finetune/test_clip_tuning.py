@@ -196,7 +196,7 @@ with mock.patch("safetensors.torch.save_file", side_effect=OSError(28, "No space
     said = refused(report.save, found, base / "full", train, {{"valid": valid}})
 assert said.endswith("full can't be written (No space left on device)."), said
 try:
-    with mock.patch.object(tuned.stored, "seal", side_effect=KeyboardInterrupt):
+    with mock.patch.object(tuned.stored, "sealed", side_effect=KeyboardInterrupt):
         report.save(found, base / "full", train, {{"valid": valid}})
 except KeyboardInterrupt:
     pass

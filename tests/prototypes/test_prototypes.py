@@ -439,7 +439,7 @@ def test_tables_that_are_none(tmp_path):
     for name, text, words in (
         ("columns", "label,0\ncat,1", "its columns are not"),
         ("word", "target,0\ncat,one", "could not convert string to float"),
-        ("nan", "target,0\ncat,nan", 'its rows: embedding 0 holds NaN'),
+        ("nan", "target,0\ncat,nan", "its rows: embedding 0 holds NaN"),
         ("empty", "", "its columns are not"),
     ):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as packed:
