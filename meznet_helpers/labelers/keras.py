@@ -246,6 +246,7 @@ def _import_keras() -> Any:
             os.close(nowhere)
     import keras
 
+    keras.config.set_image_data_format("channels_last")  # as weights are, whatever keras.json says
     return keras
 
 
