@@ -156,7 +156,7 @@ def tune(
     before = {name: weight.clone() for name, weight in net.state_dict().items()}
     _choose(net.net, method, seed)
     digest = sha256(weight.cpu().numpy() for weight in loaded.model.state_dict().values())
-    digest.update(json.dumps([method, *templates]).encode())
+    digest.update(json.dumps(list(templates)).encode())
     settings = {"seed": seed, "checkpoint": checkpoint, "progress": progress}
     history = fit(net, train, valid, recipe, source=digest.hexdigest(), **settings)
     if method == "lora":
