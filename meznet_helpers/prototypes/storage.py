@@ -13,6 +13,7 @@ import csv
 import dataclasses
 import io
 import os
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from meznet_helpers.prototypes.search import lengths
 KIND = "meznet-index-1"
 FIELDS = ("metric", "kind", "count", "backbone", "digest", "threshold", "scale")
 PATIENCE = 60.0  # seconds until a writer gives up waiting for another
+TURN = 0.01  # seconds after which one that writes again and again may do so
 #: Type and number of axes of each tensor.
 TENSORS = {"vectors": ("<f4", 2), "owners": ("<i8", 1), "counts": ("<i8", 1), "norms": ("<f8", 1)}
 
@@ -155,10 +157,12 @@ def editing(file: str | Path) -> Iterator[PrototypeIndex]:
     if not file.is_file():
         load(file)  # says what is wrong
     try:
-        with FileLock(file.with_name(f".{file.name}.lock"), timeout=PATIENCE):
+        lock = FileLock(file.with_name(f".{file.name}.lock"), PATIENCE, poll_interval=TURN / 4)
+        with lock:
             index = load(file)
             yield index
             save(index, file)
+        time.sleep(TURN)  # others look for the lock meanwhile
     except Timeout as error:
         raise MeznetError(f"{file} is being changed by another process; try again.") from error
     except OSError as error:
