@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from meznet_helpers import stored
 from meznet_helpers.files import aside
 
 TRAINED_ON = (
@@ -213,7 +214,7 @@ def build(data: Path) -> str:
     for asset in REMOTE + WHEELS:
         if not (data / asset["card"]).is_file():
             raise SystemExit(f"{asset['name']} has no card: {data / asset['card']} is missing.")
-    return json.dumps({"assets": entries}, indent=1, ensure_ascii=False) + "\n"
+    return stored.sealed(stored.text({"assets": entries}, indent=1)).decode()
 
 
 def main() -> int:

@@ -199,6 +199,9 @@ class _Resuming:
             with bar(total=total, label=label, unit="B") as steps:
                 steps.update(start)
                 for chunk in response.iter_content(_CHUNK):
+                    if total is not None and file.tell() + len(chunk) > total:
+                        file.truncate(0)
+                        raise requests.RequestException(f"it sends more than {total} bytes")
                     steps.update(file.write(chunk))
         size = file.tell()
         if total is not None and size != total:

@@ -1,12 +1,12 @@
 """The manifest: what is known of every asset, read from a JSON file and checked."""
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
+from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError
 
 _NAME = re.compile(r"(?!\.)[\w.@+-]+(/(?!\.)[\w.@+-]+)*", re.ASCII)
@@ -185,11 +185,7 @@ def read(path: Path, changed: int = 0) -> dict[str, Asset]:
     ...     read(path)
     {}
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MeznetError(f"{path} is not valid JSON: {error}.") from error
-    entries = content.get("assets") if isinstance(content, dict) else None
+    entries = stored.read_json(path, "no manifest").get("assets")
     if not isinstance(entries, list):
         raise MeznetError(f'{path} is not a manifest; it must be JSON: {{"assets": [...]}}.')
     wanted = {each.name for each in fields(Asset)}

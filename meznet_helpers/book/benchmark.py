@@ -6,6 +6,8 @@ is Emoji Zoo's 90 animals, half of the pictures to learn from and half to judge 
 
 import dataclasses
 import gzip
+import hashlib
+import io
 import json
 import os
 import platform
@@ -19,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from meznet_helpers import emojizoo
-from meznet_helpers.assets import profile
+from meznet_helpers import emojizoo, stored
+from meznet_helpers.assets import profile, store
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.files import aside
 from meznet_helpers.finetune import Recipe, fit, nets, predict
@@ -102,7 +104,8 @@ def run(
         running statistics included; `size_mb`, MB of the weights file at 16 bits; `train_s` and
         `train_ms`, seconds in all and milliseconds for each step of `batch` images; `predict_s`
         and `predict_ms`, the same for the validation images; `batch`; `epochs`; `best`, the epoch
-        that was kept; `seed`; `machine`; `versions`.
+        that was kept; `seed`; `machine`; `versions`; `made_of`, a sha256 of recipe, seed, pictures
+        and the weights that it started from.
 
     Raises
     ------
@@ -129,8 +132,10 @@ def run(
     for row in done:
         row["images"] = row["n_train"] + row["n"]
         wanted = {"weights": _weights(row["model"]), "images": 90 * EACH}
-        for key, value in (wanted | {"size": size, "epochs": epochs, "seed": seed}).items():
-            if row[key] != value:
+        wanted |= {"size": size, "epochs": epochs, "seed": seed}
+        wanted["made_of"] = _Training(row["model"], str(out), epochs, size, seed, EACH).made_of()
+        for key, value in wanted.items():
+            if row.get(key, value) != value and pd.notna(row[key]):  # old results don't say it
                 raise MeznetError(
                     f"{out / 'benchmark.csv'} holds {row['model']} with {key} {row[key]} and not "
                     f"{value}; name another folder."
@@ -158,15 +163,36 @@ def results(out: str | Path | None = None) -> Results:
     Raises
     ------
     MeznetError
-        If a file is missing.
+        If a file is missing, is no such table, or has rows that were damaged.
     """
     out = folder() if out is None else Path(out)
-    try:
-        return Results(*(pd.read_csv(out / name, encoding="utf-8") for name in _FILES))
-    except FileNotFoundError as error:
-        raise MeznetError(f"{error.filename} is not there; meznet benchmark makes it.") from error
+    for name in _FILES:
+        if not (out / name).is_file():
+            raise MeznetError(f"{out / name} is not there; meznet benchmark makes it.")
+    with stored.telling(f"{out} holds no whole results of meznet benchmark"):
+        tables = [_rows(out / name) for name in _FILES]
+        for model, stated in zip(tables[0]["model"], tables[0].get("sha256", ""), strict=False):
+            if stated and stated != _digest(model, tables):
+                raise ValueError(f"rows of {model} were damaged or changed after they were written")
+        texts = [table.drop(columns="sha256", errors="ignore").to_csv() for table in tables]
+        return Results(*(pd.read_csv(io.StringIO(text), index_col=0) for text in texts))
 
 
+def _rows(table: Path | io.StringIO) -> pd.DataFrame:
+    """Read a table as it is written, each cell a text."""
+    return pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8")
+
+
+def _digest(model: str, tables: list[pd.DataFrame]) -> str:
+    """Return the sha256 of a net's rows in all tables, which stands in the first."""
+    digest = hashlib.sha256()
+    for table in tables:
+        rows = table[table["model"] == model].drop(columns="sha256", errors="ignore")
+        digest.update(rows.to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+_PICTURES = ("emojizoo/artwork.zip", "emojizoo/emoji.csv", "emojizoo/styles.csv")
 _FILES = ("benchmark.csv", "history.csv", "predictions.csv.gz")
 
 
@@ -241,6 +267,14 @@ class _Training(Served):
         """Return the fields."""
         return dataclasses.asdict(self)
 
+    def made_of(self) -> str:
+        """Return the sha256 of all that the results follow from."""
+        recipe = dataclasses.asdict(RECIPE) | {"epochs": self.epochs, "size": self.size}
+        used = (NETS[self.name], *_PICTURES)
+        hashes = {name: asset.hash for name, asset in store.manifest().items() if name in used}
+        made_of = json.dumps([self.name, hashes, recipe, self.seed, self.each], sort_keys=True)
+        return hashlib.sha256(made_of.encode()).hexdigest()
+
     def train(self) -> np.ndarray:
         """Fine-tune the net, or go on with it; return its part of `_FILES` as JSON."""
         import torch
@@ -255,7 +289,8 @@ class _Training(Served):
         torch.manual_seed(seed)
         net = nets.build(name, len(zoo.labels), recipe.size)
         path = _checkpoint(self.out, self.name)
-        history = fit(net, train, valid, recipe, seed=seed, checkpoint=path, progress=True)
+        keeping = {"checkpoint": path, "source": self.made_of()}
+        history = fit(net, train, valid, recipe, seed=seed, progress=True, **keeping)
         start = time.perf_counter()
         probs = predict(net, valid.images, recipe, progress=True)
         seconds = time.perf_counter() - start
@@ -285,6 +320,7 @@ class _Training(Served):
             "seed": seed,
             "machine": _machine(),
             "versions": ", ".join(f"{name} {version(name)}" for name in ("torch", "keras", "timm")),
+            "made_of": self.made_of(),
         }
         predictions = {
             "image": list(valid.images.names),
@@ -322,15 +358,18 @@ def _in_a_process(training: _Training) -> list[Any]:
 
 def _add(out: Path, model: str, tables: list[Any]) -> None:
     """Put one net's results into the files, the table last: it says which nets are finished."""
-    order = list(NETS)
-    for name, table in zip(reversed(_FILES), reversed(tables), strict=True):
-        new = pd.DataFrame(table)
-        new.insert(0, "model", model)
+    order, parts = list(NETS), []
+    for table in tables:
+        part = pd.DataFrame(table)
+        part.insert(0, "model", model)
+        parts.append(_rows(io.StringIO(part.to_csv(index=False, float_format="%.6g"))))
+    parts[0]["sha256"] = _digest(model, parts)
+    for name, new in zip(reversed(_FILES), reversed(parts), strict=True):
         if (out / name).exists():
-            old = pd.read_csv(out / name, encoding="utf-8")
-            new = pd.concat([old[old["model"] != model], new])
+            old = _rows(out / name)
+            new = pd.concat([old[old["model"] != model], new]).fillna("")
         new = new.sort_values("model", key=lambda names: names.map(order.index), kind="stable")
-        text = new.to_csv(index=False, float_format="%.6g").encode("utf-8")
+        text = new.to_csv(index=False).encode("utf-8")
         with aside(out / name) as part:
             part.write_bytes(gzip.compress(text, mtime=0) if name.endswith(".gz") else text)
     _checkpoint(out, model).unlink(missing_ok=True)

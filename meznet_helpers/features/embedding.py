@@ -7,6 +7,7 @@ classifier: Donahue et al. (2014), arXiv:1310.1531.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ from meznet_helpers.names import labeler
 from meznet_helpers.progress import bar
 
 AT_ONCE = 8  # batches that go to the network, and then to the cache, together
+log = logging.getLogger(__name__)
 _digests: dict[str, str] = {}  # of published weights, which are loaded to know them
 
 
@@ -67,7 +69,8 @@ def embed(
     cache : bool
         Keep features below `meznet_helpers.assets.store.cache`, in ``features``, by the
         contents of the image or file and of the network's weights and settings, and take from
-        there what is known. Published weights are loaded once in each process to know them.
+        there what is known and not damaged. Published weights are loaded once in each process to
+        know them. Where it can't be written, a line says so and nothing is kept.
 
     Returns
     -------
@@ -150,12 +153,14 @@ def _encode(
             keys = list(pool.map(_key, sources))
     else:
         keys = [_key(source) for source in sources]
-    missing = [place for place, key in enumerate(keys) if key not in stored.rows]
+    rows = [stored.row(key) for key in keys]
+    missing = [place for place, row in enumerate(rows) if row is None]
     if missing:
         new = net.features([sources[place] for place in missing], **settings)
         stored.add([keys[place] for place in missing], new)
-    fresh = dict(zip(missing, new, strict=True)) if missing else {}
-    return [fresh[place] if place in fresh else stored.rows[key] for place, key in enumerate(keys)]
+        for place, row in zip(missing, new, strict=True):
+            rows[place] = row
+    return rows
 
 
 def _unreadable(source: np.ndarray | Path) -> list[ImageError]:
@@ -190,29 +195,45 @@ def _digest(net: NetworkLabeler) -> str:
 
 
 class _Stored:
-    """Features on disk, of one network: files of rows with the digests of their images."""
+    """Features on disk, of one network: files of rows with the digests of their images.
+
+    Each row has a digest of its own, by which a damaged one is known.
+    """
 
     def __init__(self, name: str) -> None:
         """Find what is there."""
-        self.folder = store.cache() / "features" / name
-        self.rows: dict[str, np.ndarray] = {}
-        for file in sorted(self.folder.glob("*.npy")):
-            with contextlib.suppress(OSError, ValueError, EOFError, IndexError):  # damaged
-                table = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-                self.rows.update(zip(table["image"].tolist(), table["features"], strict=True))
+        self.folder, self.writable = store.cache() / "features" / name, True
+        self.rows: dict[str, tuple[np.ndarray, bytes]] = {}
+        with contextlib.suppress(OSError):  # a cache that can't be read saves nothing
+            for file in sorted(self.folder.glob("*.npy")):
+                with contextlib.suppress(Exception):  # damaged, in whichever way
+                    table = np.load(file, mmap_mode="r", allow_pickle=False)
+                    rows = zip(table["features"], table["sha256"].tolist(), strict=True)
+                    self.rows |= dict(zip(table["image"].tolist(), rows, strict=True))
+
+    def row(self, key: str) -> np.ndarray | None:
+        """Return the features of an image; None if there are none, or they are damaged."""
+        row, digest = self.rows.get(key, (None, b""))
+        return row if row is not None and _seal(key, row) == digest else None
 
     def add(self, keys: Sequence[str], features: np.ndarray) -> None:
         """Store rows that were computed, in a file of their own."""
         good = (np.array(keys) != "") & ~np.isnan(features).all(axis=1)
-        if not good.any():
+        if not good.any() or not self.writable:
             return
-        width = features.shape[1]
-        table = np.zeros(good.sum(), [("image", "U64"), ("features", np.float32, (width,))])
+        columns = [("image", "U64"), ("features", np.float32, (features.shape[1],))]
+        table = np.zeros(good.sum(), [*columns, ("sha256", "S64")])
         table["image"], table["features"] = np.array(keys)[good], features[good]
+        table["sha256"] = [_seal(row["image"], row["features"]) for row in table]
         try:
             path = self.folder / f"{uuid.uuid4().hex}.npy"
             with aside(path) as part, part.open("wb") as file:
                 np.save(file, table, allow_pickle=False)
         except MeznetError as error:
-            advice = "set MEZNET_CACHE to another folder, or cache=False."
-            raise MeznetError(f"{reason(error)}; {advice}") from error
+            self.writable = False
+            log.warning("meznet: features are not kept: %s; set MEZNET_CACHE.", reason(error))
+
+
+def _seal(key: str, row: np.ndarray) -> bytes:
+    """Digest a row of the cache and whose it is."""
+    return hashlib.sha256(key.encode() + row.tobytes()).hexdigest().encode()

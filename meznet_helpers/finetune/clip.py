@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from meznet_helpers.finetune import forward, nets
 from meznet_helpers.finetune.loop import fit
 from meznet_helpers.finetune.recipe import Recipe
 from meznet_helpers.images import Dataset, Images
+from meznet_helpers.labelers import sha256
 from meznet_helpers.labels import LabelSpace
 from meznet_helpers.words import PHOTO, clip
 from meznet_helpers.words.prompts import prompts
@@ -153,7 +155,10 @@ def tune(
     net = _zero_shot(loaded, copy.deepcopy(loaded.model), train.labels, templates)
     before = {name: weight.clone() for name, weight in net.state_dict().items()}
     _choose(net.net, method, seed)
-    history = fit(net, train, valid, recipe, seed=seed, checkpoint=checkpoint, progress=progress)
+    digest = sha256(weight.cpu().numpy() for weight in loaded.model.state_dict().values())
+    digest.update(json.dumps(list(templates)).encode())
+    settings = {"seed": seed, "checkpoint": checkpoint, "progress": progress}
+    history = fit(net, train, valid, recipe, source=digest.hexdigest(), **settings)
     if method == "lora":
         net.net.vision_model = net.net.vision_model.merge_and_unload()
     return Tuned(source, method, train.labels, net, before, history, recipe)

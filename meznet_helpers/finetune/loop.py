@@ -1,6 +1,7 @@
 """The training loop: any torch net from pixels to logits, on any labeled images."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ from meznet_helpers.finetune import forward
 from meznet_helpers.finetune.recipe import Recipe
 from meznet_helpers.finetune.run import Run, fill
 from meznet_helpers.images import Dataset
+from meznet_helpers.labelers import sha256
 from meznet_helpers.progress import bar
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def fit(
     *,
     seed: int = 0,
     checkpoint: str | Path | None = None,
+    source: str = "",
     progress: bool = False,
 ) -> "pd.DataFrame":
     """Fine-tune a net, and leave it with the weights of its best epoch.
@@ -46,6 +49,9 @@ def fit(
     checkpoint : str or Path, optional
         A file that keeps the training after each epoch. If it is there, the training goes on from
         it, and ends with the weights of one that was never broken off.
+    source : str
+        A digest of what the net was made of. A checkpoint of other images, labels, recipe, seed or
+        source is refused.
     progress : bool
         Show a bar for each epoch where there is a terminal or a notebook.
 
@@ -71,7 +77,8 @@ def fit(
     """
     import pandas as pd
 
-    run = _Run(net, train, valid, recipe, seed, None if checkpoint is None else Path(checkpoint))
+    path = None if checkpoint is None else Path(checkpoint)
+    run = _Run(net, train, valid, recipe, seed, path, source)
     name = "Training" if run.path is None else run.path.stem
     while not run.done:
         label = f"{name}, epoch {len(run.log) + 1} of {recipe.epochs}"
@@ -93,6 +100,7 @@ class _Run(Run):
         recipe: Recipe,
         seed: int,
         path: Path | None,
+        source: str,
     ) -> None:
         """Check all that can be checked before the first step."""
         import torch
@@ -110,9 +118,10 @@ class _Run(Run):
         facts = {
             "recipe": dataclasses.asdict(recipe),
             "labels": train.labels.ids,
-            "training images": train.images.names,
-            "validation images": valid.images.names,
+            "training images": _contents(train, self.x),
+            "validation images": _contents(valid, self.valid_x),
             "seed": seed,
+            "source": [source],
         }
         learned = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
         options = {"decay": recipe.decay, "mixed": recipe.mixed}
@@ -186,6 +195,12 @@ class _Run(Run):
         )
         self.update(loss, rate)
         return forward.judge(logits.detach().float(), truth)
+
+
+def _contents(dataset: Dataset, x: np.ndarray) -> list[str]:
+    """Digest the names, pixels and labels of images, in their order."""
+    names = np.frombuffer(json.dumps(dataset.images.names).encode(), np.uint8)
+    return [sha256([names, x, dataset.truth]).hexdigest()]
 
 
 def _check(train: Dataset, valid: Dataset, recipe: Recipe) -> Any:

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.files import aside
 
@@ -96,8 +99,6 @@ class Run:
 
     def save(self) -> None:
         """Write all that the next epoch needs; nothing where there is no path."""
-        from safetensors.torch import save_file
-
         if self.path is None:
             return
         tensors = {f"weights/{name}": weight for name, weight in self.weights().items()}
@@ -105,34 +106,36 @@ class Run:
         for name, weight in self.learned.items():
             for key, moment in self.optimizer.state[weight].items():
                 tensors[f"{key}/{name}"] = moment
-        tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        tensors = {name: weight.detach().contiguous().cpu().numpy()
+                   for name, weight in tensors.items()}  # fmt: skip
         header = {"kind": KIND, **self.facts, "log": self.log, "scaler": self.scaler.state_dict()}
         with aside(self.path) as part:
-            save_file(tensors, part, {"meznet": json.dumps(header)})
+            stored.write(part, tensors, header)
 
     def _resume(self, path: Path) -> None:
         """Take what `save` wrote, if it is of this very training."""
         import torch
 
         tensors, header = read(path)
-        weights, stored = self.weights(), below(tensors, "weights/")
-        for name in [*weights, *stored]:
-            ours, theirs = weights.get(name), stored.get(name)
+        weights, then = self.weights(), below(tensors, "weights/")
+        for name in [*weights, *then]:
+            ours, theirs = weights.get(name), then.get(name)
             if ours is None or theirs is None or ours.shape != theirs.shape:
                 raise MeznetError(
                     f'{path} is of a training of another net, whose weight "{name}" differs; '
                     "delete it or name another file."
                 )
         self._check(path, header)
-        fill(weights, stored)
-        self.log, self.best = header["log"], below(tensors, "best/")
-        self.scaler.load_state_dict(header["scaler"])
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            for name, moment in below(tensors, f"{key}/").items():
-                weight = self.learned[name]
-                if key != "step":  # in the order in memory that the weight has
-                    moment = torch.empty_like(weight).copy_(moment)
-                self.optimizer.state[weight][key] = moment
+        fill(weights, then)
+        with stored.telling(f"{path} is no checkpoint of a training"):
+            self.log, self.best = header["log"], below(tensors, "best/")
+            self.scaler.load_state_dict(header["scaler"])
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                for name, moment in below(tensors, f"{key}/").items():
+                    weight = self.learned[name]
+                    if key != "step":  # in the order in memory that the weight has
+                        moment = torch.empty_like(weight).copy_(moment)
+                    self.optimizer.state[weight][key] = moment
 
     def _check(self, path: Path, header: Mapping[str, Any]) -> None:
         """Refuse a file of another training."""
@@ -170,16 +173,17 @@ def read(path: Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, A
     MeznetError
         If it is no such file.
     """
-    from safetensors import SafetensorError, safe_open
+    sentence = f"{path} is no checkpoint of a training; delete it or name another file"
+    with stored.telling(sentence):
+        tensors, header = stored.unpack(stored.mapped(path))
+        if header["kind"] != KIND:
+            raise ValueError(f"it is of kind {header['kind']}")
+        tensors = {name: np.array(values) for name, values in tensors.items()}
+        if framework == "pt":
+            import torch
 
-    try:
-        with safe_open(path, framework) as file:
-            header = json.loads((file.metadata() or {})["meznet"])
-            if header["kind"] == KIND:
-                return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        pass
-    raise MeznetError(f"{path} is no checkpoint of a training; delete it or name another file.")
+            tensors = {name: torch.from_numpy(values) for name, values in tensors.items()}
+    return tensors, header
 
 
 def below(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:

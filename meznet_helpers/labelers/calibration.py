@@ -5,13 +5,13 @@ labels are known; its page says which photographs, and what came of it on others
 """
 
 import functools
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from meznet_helpers.assets import profile
+from meznet_helpers import stored
+from meznet_helpers.assets import store
 from meznet_helpers.measure import none_threshold, set_threshold
 
 
@@ -91,8 +91,8 @@ def facts() -> dict[str, dict[str, Any]]:
     >>> facts()["efficientnet-lite0"]["n_all"]
     2204
     """
-    path = profile.data() / "calibration" / "calibration.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    path = store.resolve("calibration/calibration.json")
+    return stored.read_json(path, "no calibration of labelers")
 
 
 @functools.cache
@@ -100,7 +100,7 @@ def _all() -> dict[str, Calibration]:
     """Read all of them."""
     from safetensors.numpy import load_file
 
-    scores = load_file(profile.data() / "calibration" / "scores.safetensors")
+    scores = load_file(store.resolve("calibration/scores.safetensors"))
     return {
         name: Calibration(
             fact["temperature"],

@@ -219,6 +219,7 @@ def untrained(backbone: Backbone) -> Any:
 def _application(backbone: Backbone, **settings: Any) -> Any:
     """Build a Keras application for the backbone's size of input."""
     keras, side = _import_keras(), backbone.size
+    keras.config.set_image_data_format("channels_last")  # as weights are, whatever keras.json says
     if backbone.asset:
         return lite.keras_model(int(backbone.application[-1]), side)
     builder = getattr(keras.applications, backbone.application)

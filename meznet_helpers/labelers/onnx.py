@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from meznet_helpers import stored
 from meznet_helpers.assets import package_photographs, store
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
@@ -83,13 +84,7 @@ def session(labeler: "BackboneLabeler") -> Callable[[np.ndarray], tuple[np.ndarr
     path = export(labeler)
     try:
         return _loaded(path)
-    except Exception:  # ONNX Runtime's own errors have no common base; the file is damaged
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-    path = export(labeler)
-    try:
-        return _loaded(path)
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime's own errors have no common base
         raise NotExportable(f"{path} can't be loaded ({reason(error)}).") from error
 
 
@@ -153,14 +148,14 @@ def export(labeler: "BackboneLabeler") -> Path:
     from meznet_helpers.labelers.worker import Worker
 
     path = place(labeler)
-    if path.is_file():
+    if _whole(path):
         return path
     labeler.weights_file()  # says what is missing before anything is made
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             why_not = ""
-            if path.is_file():
+            if _whole(path):
                 return path
             if labeler.backbone.tag == "int8":
                 quantize(labeler, export(labeler.in_float32()), path)
@@ -174,7 +169,21 @@ def export(labeler: "BackboneLabeler") -> Path:
         why_not = f"{path.parent} can't be written, {reason(error)}"
     if why_not:
         raise NotExportable(f"{labeler.name} can't be exported to ONNX ({why_not}).")
+    with aside(_digest_of(path)) as part:
+        part.write_text(stored.digest(path), encoding="utf-8")
     return path
+
+
+def _whole(path: Path) -> bool:
+    """Say whether an exported file is there, and as it was written."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return _digest_of(path).read_text(encoding="utf-8") == stored.digest(path)
+    return False
+
+
+def _digest_of(path: Path) -> Path:
+    """Return the file that holds an exported file's sha256."""
+    return path.with_suffix(".sha256")
 
 
 def write(model: Any, size: int, path: Path) -> np.ndarray:

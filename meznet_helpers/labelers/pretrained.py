@@ -173,8 +173,8 @@ folder, nor a name of the hub such as "owner/name".
     return source
 
 
-def here(source: Path | str) -> bool:
-    """Say whether the weights of what `find` returns are on this machine.
+def here(source: Path | str, file: str = "*.safetensors") -> bool:
+    """Say whether the weights, or another file, of what `find` returns are on this machine.
 
     Examples
     --------
@@ -184,12 +184,13 @@ def here(source: Path | str) -> bool:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE, f"models--{str(source).replace('/', '--')}")
-    return isinstance(source, Path) or any(folder.glob("snapshots/*/*.safetensors"))
+    return isinstance(source, Path) or any(folder.glob(f"snapshots/*/{file}"))
 
 
 def where(source: Path | str) -> dict[str, bool]:
-    """Return the arguments of ``from_pretrained`` that say whether the hub may be asked."""
-    return {"local_files_only": isinstance(source, Path) or profile.offline()}
+    """Return the arguments of each ``from_pretrained``: whom it may ask, and to run no code."""
+    local = profile.offline() or (here(source) and here(source, "tokenizer*.json"))
+    return {"local_files_only": local, "trust_remote_code": False}
 
 
 def weights(kind: Any, source: Path | str, name: str) -> Any:
@@ -212,7 +213,7 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
     Raises
     ------
     MeznetError
-        If a weight is missing or of another shape.
+        If a weight is missing, of another shape or not finite, or there is one too many.
     """
     import torch
 
@@ -224,9 +225,13 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
         output_loading_info=True,
         **where(source),
     )
-    for problem in ("missing_keys", "mismatched_keys"):
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         for key in sorted(map(str, report[problem])):
-            raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
+            if not key.endswith("position_ids"):  # old files count places
+                raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
+    for key, weight in model.state_dict().items():
+        if not torch.isfinite(weight).all():
+            raise MeznetError(f"{name} is damaged: {key} holds what is no finite number.")
     model.requires_grad_(False)
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 

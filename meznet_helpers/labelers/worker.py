@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,15 +65,17 @@ class Worker:
             )
         first = {"module": kind.__module__, "kind": kind.__name__, "recipe": recipe}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (_end closes it)
+        folder = tempfile.mkdtemp(prefix="meznet-worker-")  # frameworks leave files where they can
+        places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, self.name],  # the name is for lists of processes
-            env=os.environ | environment,
+            [sys.executable, "-P", "-m", __name__, self.name, folder],
+            env=os.environ | environment | places,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if _on_terminal() else self._log,  # bars of downloads are to be seen
             start_new_session=True,  # Ctrl+C is for the caller, who then ends the worker
         )
-        self._end = weakref.finalize(self, _end, self._process, self._log)
+        self._end = weakref.finalize(self, _end, self._process, self._log, folder)
         with contextlib.suppress(OSError):  # if it is gone already, the first images tell
             _send(self._process.stdin, labeler=np.array(json.dumps(first, default=str)))
 
@@ -127,11 +130,12 @@ class Worker:
         return f"The worker process of {self.name} ended in the middle ({how}){last}{hint}."
 
 
-def _end(process: subprocess.Popen, log: IO[bytes]) -> None:
-    """Kill a worker, which has nothing to lose, and close its pipes."""
+def _end(process: subprocess.Popen, log: IO[bytes], folder: str) -> None:
+    """Kill a worker, which has nothing to lose; close its pipes and empty its folder."""
     with contextlib.suppress(OSError), process:
         process.kill()
     log.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _on_terminal() -> bool:
@@ -186,6 +190,7 @@ def _listen(frames: IO[bytes], orders: "queue.SimpleQueue[dict[str, np.ndarray]]
     """Take frames while there are any; then end the process, whatever it is working on."""
     while (frame := _receive(frames)) is not None:
         orders.put(frame)
+    shutil.rmtree(sys.argv[2], ignore_errors=True)  # the caller may have been killed
     os._exit(0)
 
 

@@ -1,8 +1,6 @@
 """Predictions: what labelers give, probabilities with three named axes, and their files."""
 
 import gzip
-import json
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.files import aside
 from meznet_helpers.labels import LabelSpace
@@ -207,6 +206,7 @@ def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
 
 AXES = ("models", "images", "labels")
 _KIND = "meznet-predictions-1"
+MAX_BYTES = 4 * 10**9  # of a file that is unpacked
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -486,20 +486,18 @@ class Predictions:
         ...     Predictions.load(file).probs.tolist()
         [[[0.25, 0.75]]]
         """
-        from safetensors.numpy import save
-
         path = Path(path)
         probs = self.probs.astype(np.float16) if half else self.probs
         if half:
             replace(self, probs=probs)  # checks that what is saved can be loaded
-        names = {field: getattr(self, field) for field in (*AXES, "tolerance")}
-        names |= {"labels": asdict(self.labels), "kind": _KIND}
+        about = {field: getattr(self, field) for field in (*AXES, "tolerance")}
+        about |= {"labels": asdict(self.labels), "kind": _KIND}
         packed = path.suffix == ".gz"
         tensors = {"planes": _planes(probs)} if packed else {"probs": probs}
-        # One metadata key only: safetensors does not keep the order of several.
-        content = save(tensors, {"meznet": json.dumps(names)})
         with aside(path) as part:
-            part.write_bytes(gzip.compress(content, mtime=0) if packed else content)
+            stored.write(part, tensors, about)
+            if packed:
+                part.write_bytes(gzip.compress(part.read_bytes(), mtime=0))
         return path
 
     @classmethod
@@ -525,38 +523,35 @@ class Predictions:
         --------
         >>> Predictions.load(__file__)
         Traceback (most recent call last):
-        meznet_helpers.errors.MeznetError: ...table.py holds no predictions; ...
+        meznet_helpers.errors.MeznetError: ...table.py holds no predictions ...
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         path = Path(path)
         if not path.is_file():
             raise MeznetError(f"{path} is not there; it should be a file of predictions.")
-        try:
-            content = path.read_bytes()
-            content = gzip.decompress(content) if path.suffix == ".gz" else content
-            names, tensors = json.loads(_metadata(content)["meznet"]), load(content)
-            if names.pop("kind") != _KIND:
-                raise KeyError("kind")
+        with stored.telling(f"{path} holds no predictions that Predictions.save wrote"):
+            packed = path.suffix == ".gz"
+            content = np.frombuffer(_unpacked(path), np.uint8) if packed else stored.mapped(path)
+            tensors, about = stored.unpack(content)
+            kinds = {"kind": str, "tolerance": float | int | None, "labels": dict}
+            stored.demand(about, kinds | {"models": list, "images": list})
+            if about.pop("kind") != _KIND:
+                raise ValueError("they are of another kind")
             probs = _numbers(tensors["planes"]) if "planes" in tensors else tensors["probs"]
-            names["labels"] = LabelSpace(**names["labels"])
-        except (SafetensorError, zlib.error, OSError, EOFError, LookupError, TypeError, ValueError,
-                AttributeError) as error:  # fmt: skip
-            raise MeznetError(
-                f"{path} holds no predictions; it should be a safetensors file that "
-                "Predictions.save wrote."
-            ) from error
-        try:
-            return cls(probs.astype(np.float32), **names)
-        except (MeznetError, TypeError) as error:
-            raise MeznetError(f"{path}: {error}") from error
+            if probs.dtype not in (np.float16, np.float32):
+                raise ValueError(f"they are {probs.dtype}")
+            about["labels"] = stored.labels(about["labels"])
+            return cls(probs.astype(np.float32), **about)
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """Read the metadata of safetensors in memory: a length, then a header in JSON."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length])["__metadata__"]
+def _unpacked(path: Path) -> bytearray:
+    """Unpack a file, unless it unpacks to more than any predictions have."""
+    content = bytearray()
+    with gzip.open(path) as file:
+        while piece := file.read(1 << 22):
+            content += piece
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES / 1e9:.0f} GB")
+    return content
 
 
 def _planes(probs: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """An index of prototypes: a classifier that learns a class by adding a row."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Self
 
@@ -67,18 +68,21 @@ def summarize(
         vectors = [_medoid(features[group], metric) for group in groups]
     else:
         vectors = [features[group].mean(axis=0, dtype=np.float64) for group in groups]
-    vectors = check_features(vectors, "the examples of one class together")
+    vectors = check_features(vectors, "the examples of one class together", metric=metric)
     return vectors, np.array([len(group) for group in groups])
 
 
 def _clusters(features: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     """Return the places of each cluster, that of the first example first."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     if count == 1:
         return [np.arange(len(features))]
-    with threadpool_limits(1):  # the order of sums, and so the clusters, must not hang on threads
+    # the order of sums, and so the clusters, must not hang on threads
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different points than asked
         owner = KMeans(count, n_init=1, random_state=seed).fit_predict(features)
     return [np.flatnonzero(owner == cluster) for cluster in dict.fromkeys(owner.tolist())]
 
@@ -91,7 +95,9 @@ def _medoid(features: np.ndarray, metric: str) -> np.ndarray:
     return features[distance.sum(axis=1).argmin()]
 
 
-def check_features(features: np.ndarray, what: str, width: int | None = None) -> np.ndarray:
+def check_features(
+    features: np.ndarray, what: str, width: int | None = None, *, metric: str = "cosine"
+) -> np.ndarray:
     """Refuse embeddings that can't be compared.
 
     Parameters
@@ -101,6 +107,8 @@ def check_features(features: np.ndarray, what: str, width: int | None = None) ->
         Whose, for the sentence.
     width : int, optional
         The d that they must have.
+    metric : str
+        By which they are compared.
 
     Returns
     -------
@@ -109,8 +117,8 @@ def check_features(features: np.ndarray, what: str, width: int | None = None) ->
     Raises
     ------
     MeznetError
-        If they have another shape or width, or one is not finite, is zero, or is longer than
-        `LONGEST`.
+        If they have another shape or width, or one is not finite, is zero though cosines are asked
+        for, or is longer than `LONGEST`.
 
     Examples
     --------
@@ -129,7 +137,7 @@ image read?
     largest = np.abs(features).max(axis=1)
     for wrong, why in (
         (~np.isfinite(largest), "holds NaN or infinity"),
-        (largest == 0, "is zero, so it has no direction"),
+        ((largest == 0) & (metric == "cosine"), "is zero, so it has no direction"),
         (largest > LONGEST / features.shape[1], "holds numbers that are too large"),
     ):
         if wrong.any():
@@ -240,7 +248,7 @@ class PrototypeIndex:
         [1, 2]
         """
         index, truth = cls(name=labels.name, **options), np.asarray(truth)
-        features = check_features(features, labels.name)
+        features = check_features(features, labels.name, metric=index.metric)
         if truth.shape != (len(features),):
             raise MeznetError(
                 f"{labels.name}: {len(features)} embeddings need as many labels, not {truth.shape}."
@@ -584,7 +592,8 @@ class PrototypeIndex:
         return summarize(features, self.kind, self.count, metric=self.metric, seed=seed)
 
     def _checked(self, features: np.ndarray, what: str) -> np.ndarray:
-        return check_features(features, what, self.vectors.shape[1] if len(self) else None)
+        width = self.vectors.shape[1] if len(self) else None
+        return check_features(features, what, width, metric=self.metric)
 
 
 def held_out(truth: Sequence[int] | np.ndarray) -> np.ndarray:

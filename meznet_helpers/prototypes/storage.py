@@ -9,7 +9,11 @@ in it, whose first column is called ``target`` and whose other columns are 0, 1,
 """
 
 import contextlib
-import json
+import csv
+import dataclasses
+import io
+import os
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
-from meznet_helpers.labels import LabelSpace, from_names
-from meznet_helpers.prototypes.index import PrototypeIndex
+from meznet_helpers.labels import from_names
+from meznet_helpers.prototypes.index import KINDS, LONGEST, PrototypeIndex, check_features
+from meznet_helpers.prototypes.search import lengths
 
 KIND = "meznet-index-1"
 FIELDS = ("metric", "kind", "count", "backbone", "digest", "threshold", "scale")
 PATIENCE = 60.0  # seconds until a writer gives up waiting for another
+TURN = 0.01  # seconds after which one that writes again and again may do so
+#: Type and number of axes of each tensor.
+TENSORS = {"vectors": ("<f4", 2), "owners": ("<i8", 1), "counts": ("<i8", 1), "norms": ("<f8", 1)}
 
 
 def save(index: PrototypeIndex, file: str | Path) -> Path:
@@ -54,13 +63,10 @@ def save(index: PrototypeIndex, file: str | Path) -> Path:
     ...     load(save(index, Path(folder, "pets.safetensors")))
     PrototypeIndex('pets', 1 class, 1 prototype of 2 numbers)
     """
-    from safetensors.numpy import save_file
-
     file = Path(file)
     own = {name: getattr(index, name) for name in FIELDS}
     own["threshold"] = None if np.isneginf(index.threshold) else index.threshold
     labels = {name: getattr(index.labels, name) for name in ("name", "ids", "names")}
-    text = json.dumps({"kind of file": KIND, "labels": labels} | own, ensure_ascii=False)
     tensors = {
         "vectors": np.ascontiguousarray(index.vectors),
         "owners": index.owners,
@@ -68,7 +74,7 @@ def save(index: PrototypeIndex, file: str | Path) -> Path:
         "norms": index.norms(),
     }
     with aside(file) as part:
-        save_file(tensors, part, {"meznet": text})
+        stored.write(part, tensors, {"kind of file": KIND, "labels": labels} | own)
     return file
 
 
@@ -80,7 +86,8 @@ def load(file: str | Path, *, mapped: bool = False) -> PrototypeIndex:
     file : str or Path
     mapped : bool
         Leave the vectors in the file and read them block by block in each search, for an index
-        that is larger than memory.
+        that is larger than memory. All of it is read through twice here all the same, for its
+        digest and for the lengths of its vectors: some seconds for each gigabyte.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def load(file: str | Path, *, mapped: bool = False) -> PrototypeIndex:
     Raises
     ------
     MeznetError
-        If the file is not there, is cut off, or is no such index.
+        If the file is not there, is cut off or damaged, or is no such index.
 
     Examples
     --------
@@ -98,25 +105,21 @@ def load(file: str | Path, *, mapped: bool = False) -> PrototypeIndex:
     meznet_helpers.errors.MeznetError: nowhere.safetensors is not there; meznet index build makes \
 it.
     """
-    from safetensors import SafetensorError, safe_open
-
     file = Path(file)
     if not file.is_file():
         raise MeznetError(f"{file} is not there; meznet index build makes it.")
-    try:
-        with safe_open(file, "np") as stored:
-            metadata = json.loads((stored.metadata() or {}).get("meznet", "{}"))
-            if metadata.get("kind of file") != KIND:
-                raise MeznetError(f"{file} holds tensors, but no index of prototypes.")
-            names = ("owners", "counts", "norms")
-            owners, counts, norms = (stored.get_tensor(name) for name in names)
-            shape = stored.get_slice("vectors").get_shape()
-            vectors = _map(file, shape) if mapped else stored.get_tensor("vectors")
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise MeznetError(
-            f"{file} is cut off, or no index of prototypes: {reason(error)}."
-        ) from error
-    return _made(file, metadata, vectors, owners, counts, norms)
+    with stored.telling(f"{file} is cut off, or no index of prototypes"):
+        tensors, about = stored.unpack(stored.mapped(file))
+        index = _described(about)
+        for name, (dtype, axes) in TENSORS.items():
+            part = tensors[name]
+            if (part.dtype, part.ndim, len(part)) != (dtype, axes, len(tensors["vectors"])):
+                raise ValueError(f"its {name} are {part.dtype} of shape {part.shape}")
+            if not (mapped and name == "vectors"):
+                tensors[name] = np.array(part)
+        _check(index, **tensors)
+        index.replace(index.labels, **tensors)
+    return index
 
 
 @contextlib.contextmanager
@@ -150,54 +153,61 @@ def editing(file: str | Path) -> Iterator[PrototypeIndex]:
     """
     from filelock import FileLock, Timeout
 
-    file = Path(file)
+    file = Path(os.path.realpath(file))  # writers by a link and without take turns, too
     if not file.is_file():
         load(file)  # says what is wrong
     try:
-        with FileLock(file.with_name(f".{file.name}.lock"), timeout=PATIENCE):
+        lock = FileLock(file.with_name(f".{file.name}.lock"), PATIENCE, poll_interval=TURN / 4)
+        with lock:
             index = load(file)
             yield index
             save(index, file)
+        time.sleep(TURN)  # others look for the lock meanwhile
     except Timeout as error:
         raise MeznetError(f"{file} is being changed by another process; try again.") from error
+    except OSError as error:
+        raise MeznetError(f"{file} can't be changed ({reason(error)}).") from error
 
 
-def _map(file: Path, shape: list[int]) -> np.ndarray:
-    """Map the vectors of a file that safetensors has checked."""
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        begin = json.loads(stream.read(size))["vectors"]["data_offsets"][0]
-    if 0 in shape:
-        return np.zeros(shape, np.float32)
-    return np.memmap(file, "<f4", "r", offset=8 + size + begin, shape=tuple(shape))
+def _described(about: dict[str, Any]) -> PrototypeIndex:
+    """Make an index without prototypes of what a file says of it."""
+    stored.demand(
+        about,
+        dict.fromkeys(("kind of file", "metric", "kind", "backbone", "digest"), str)
+        | {"labels": dict, "count": int, "scale": int | float, "threshold": int | float | None},
+    )
+    if about["kind of file"] != KIND or about["kind"] not in KINDS:
+        raise ValueError(f"it is of kind {about['kind of file']}, {about['kind']}")
+    if not about["scale"] > 0 or about["count"] < 1:
+        raise ValueError(f"its scale is {about['scale']} and its count {about['count']}")
+    own = {name: about[name] for name in ("metric", "kind", "count", "backbone", "digest")}
+    index = PrototypeIndex(**own)
+    index.labels, index.scale = stored.labels(about["labels"]), float(about["scale"])
+    if about["threshold"] is not None:
+        index.threshold = float(about["threshold"])
+    return index
 
 
-def _made(
-    file: Path,
-    metadata: dict[str, Any],
+def _check(
+    index: PrototypeIndex,
+    *,
     vectors: np.ndarray,
     owners: np.ndarray,
     counts: np.ndarray,
     norms: np.ndarray,
-) -> PrototypeIndex:
-    """Make an index of what a file holds."""
-    try:
-        labels = LabelSpace(**metadata["labels"])
-        own = {name: metadata[name] for name in ("metric", "kind", "count", "backbone", "digest")}
-        index = PrototypeIndex(**own, name=labels.name)
-        index.scale = float(metadata["scale"])
-        if metadata["threshold"] is not None:
-            index.threshold = float(metadata["threshold"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise MeznetError(f"{file} is no index of prototypes: it lacks {error}.") from error
-    sizes = {len(vectors), len(owners), len(counts), len(norms)}
-    if len(sizes) > 1 or not np.array_equal(np.unique(owners), np.arange(len(labels))):
-        raise MeznetError(f"{file} is no index of prototypes: its tensors do not fit its labels.")
-    index.replace(labels, vectors, owners, counts, norms)
-    return index
+) -> None:
+    """Refuse tensors that do not fit together: a search would answer by them all the same."""
+    steps = np.diff(owners, prepend=-1, append=len(index.labels))
+    if not (np.isin(steps, (0, 1)).all() and steps[-1] == 1) or (counts < 1).any():
+        raise ValueError("its tensors do not fit its labels")
+    if not np.allclose(norms, lengths(vectors), rtol=1e-9, atol=0):
+        raise ValueError("its norms are not those of its vectors, or these are not finite")
+    if (norms > LONGEST).any() or ((norms == 0).any() and index.metric == "cosine"):
+        raise ValueError("one of its vectors is zero or too long")
 
 
 MAX_BYTES = 2 * 10**9  # of the unpacked table
+MAX_RATIO = 100  # of its bytes by those of the zip file, where it is large
 
 
 def write_csv(index: PrototypeIndex, file: str | Path) -> Path:
@@ -266,40 +276,44 @@ def read_csv(file: str | Path, **options: str) -> PrototypeIndex:
     --------
     >>> read_csv("nowhere.zip")
     Traceback (most recent call last):
-    meznet_helpers.errors.MeznetError: nowhere.zip is not there, or can't be read.
+    meznet_helpers.errors.MeznetError: nowhere.zip is no zipped table of prototypes: No such file \
+or directory.
     """
-    import pandas as pd
-
     file = Path(file)
-    try:
-        with zipfile.ZipFile(file) as packed:
-            (member,) = packed.infolist()
-            if member.file_size > MAX_BYTES:
-                raise MeznetError(f"{file} unpacks to more than {MAX_BYTES / 1e9:.0f} GB.")
-            with packed.open(member) as stream:
-                table = pd.read_csv(
-                    stream, dtype={"target": str}, encoding="utf-8", keep_default_na=False
-                )
-    except OSError as error:
-        raise MeznetError(f"{file} is not there, or can't be read.") from error
-    except (zipfile.BadZipFile, ValueError, RuntimeError, pd.errors.ParserError) as error:
-        raise MeznetError(
-            f"{file} is no zip file with one CSV file in it: {reason(error)}."
-        ) from error
-    width = len(table.columns) - 1
-    if list(table.columns) != ["target", *map(str, range(width))] or not width:
-        raise MeznetError(
-            f'{file} has other columns than "target", 0, 1, 2 and so on, one for each number.'
-        )
-    try:
-        vectors = table.drop(columns="target").to_numpy(np.float32)
-    except ValueError as error:
-        raise MeznetError(f"{file} holds what is no number: {reason(error)}.") from error
-    labels = from_names(list(dict.fromkeys(table["target"])))
-    most = int(table["target"].value_counts().max())
-    kind = "mean" if most == 1 else "k-means"
-    index = PrototypeIndex(kind=kind, count=most, name=file.stem, **options)
-    for label_id, name in zip(labels.ids, labels.names, strict=True):
-        own = vectors[(table["target"] == name).to_numpy()]
-        index.add_prototypes(label_id, own, np.ones(len(own), np.int64), name)
+    with stored.telling(f"{file} is no zipped table of prototypes"):
+        names, vectors = _table(file)
+        classes = list(dict.fromkeys(names))
+        labels = dataclasses.replace(from_names(classes), name=file.stem)
+        place = {name: number for number, name in enumerate(classes)}
+        owners = np.array([place[name] for name in names])
+        vectors = check_features(vectors, "its rows", metric=options.get("metric", "cosine"))
+    order, most = np.argsort(owners, kind="stable"), int(np.bincount(owners).max())
+    index = PrototypeIndex(kind="mean" if most == 1 else "k-means", count=most, **options)
+    index.replace(labels, vectors[order], owners[order], np.ones(len(order), np.int64))
     return index
+
+
+def _table(file: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Read the targets and the numbers of a zipped table; each row must be whole."""
+    with zipfile.ZipFile(file) as packed:
+        members = [
+            member
+            for member in packed.infolist()
+            if not (member.is_dir() or Path(member.filename).name.startswith("._"))  # of a Mac
+        ]
+        if len(members) != 1:
+            raise ValueError(f"it holds {len(members)} files instead of one")
+        size, small = members[0].file_size, members[0].compress_size
+        if size > MAX_BYTES or size > max(MAX_RATIO * small, MAX_BYTES / 100):
+            raise ValueError(f"its {small:,} bytes unpack to {size:,}")
+        with packed.open(members[0]) as stream:
+            rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""))
+            head, names, vectors = next(rows, []), [], []
+            if len(head) < 2 or head != ["target", *map(str, range(len(head) - 1))]:
+                raise ValueError('its columns are not "target", 0, 1, 2 and so on')
+            for row in filter(None, rows):
+                if len(row) != len(head) or any(letter < " " for letter in row[0]):
+                    raise ValueError(f"line {rows.line_num} is no name and {len(head) - 1} numbers")
+                names.append(row[0])
+                vectors.append(np.array(row[1:], np.float64).astype(np.float32))
+    return names, vectors

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import pretrained, sha256
 from meznet_helpers.labels import LabelSpace
@@ -23,6 +26,7 @@ DEFAULT = "quick_gelu"  # transformers', where a config names none
 PARTS = ("text_config", "vision_config")
 
 TEXTS = 256  # that are read at a time
+OLD_END = 2  # in old configs, whose models take the highest token for the end of a text
 
 
 class Checkpoint(pretrained.Checkpoint):
@@ -66,6 +70,27 @@ class Checkpoint(pretrained.Checkpoint):
                 vectors.append(self.model.get_text_features(**batch).pooler_output)
         return functional.normalize(torch.cat(vectors)).clone()
 
+    def check(self) -> None:
+        """Refuse a tokenizer or a processor that is another model's, or none: it would answer.
+
+        Raises
+        ------
+        MeznetError
+            See above.
+        """
+        text, prepared = self.model.config.text_config, self.processor
+        cat, dog = self.tokenizer(["cat", "dog"])["input_ids"]
+        end = max(cat) if text.eos_token_id == OLD_END else text.eos_token_id
+        if cat == dog or max(cat + dog) >= text.vocab_size or end != cat[-1]:
+            raise MeznetError(f"{self.name} has no tokenizer that fits its config.json.")
+        shades = [self.prepare(np.full((9, 9, 3), shade, np.uint8)) for shade in (0, 255)]
+        wanted = [(shade - np.array(prepared.image_mean)) / prepared.image_std for shade in (0, 1)]
+        shape = (3, self.size, self.size)
+        if shades[0].shape != shape or not np.allclose(
+            np.mean(shades, axis=(2, 3)), wanted, atol=1e-3
+        ):
+            raise MeznetError(f"{self.name} has no image processor that fits its config.json.")
+
 
 @functools.lru_cache(maxsize=1)
 def load(name: str) -> Checkpoint:
@@ -84,14 +109,17 @@ def load(name: str) -> Checkpoint:
     Raises
     ------
     MeznetError
-        If there is no such checkpoint, a file of it is missing or of another shape, it can't be
-        downloaded, or its activation is not the one it was trained with.
+        If there is no such checkpoint, a file of it is missing or of another shape, its parts do
+        not fit together, it can't be downloaded, or its activation is not the one it was trained
+        with.
     """
     from transformers import CLIPConfig, CLIPModel
 
     with pretrained.loading(name, CHECKPOINTS, "CLIP checkpoint") as source:
         check(name, CLIPConfig.get_config_dict(source, **pretrained.where(source))[0])
-        return Checkpoint.of(CLIPModel, source, name)
+        loaded = Checkpoint.of(CLIPModel, source, name)
+    loaded.check()
+    return loaded
 
 
 def find(name: str) -> Path | str:
@@ -317,7 +345,7 @@ class TunedLabeler(ClipLabeler):
         """Read what the folder says of itself; no weights are loaded yet."""
         self.folder = tuned.find(folder)
         self.metadata = tuned.read(self.folder)
-        self.labels = LabelSpace(**self.metadata["labels"])
+        self.labels = stored.labels(self.metadata["labels"])
         self.source = str(self.folder) if tuned.whole(self.folder) else self.metadata["base"]
         pretrained.allowed(self.folder, self.source, self.here, download)
         self.download = download

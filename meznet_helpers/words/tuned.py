@@ -1,25 +1,28 @@
 """The folder of a tuned CLIP: classifier, labels, recipe, metrics and card, and CLIP itself.
 
-``head.safetensors`` is the classifier, ``meznet.json`` says all else. If the tower that sees images
-was tuned, too, the whole CLIP lies beside them as ``CLIPModel.save_pretrained`` writes it; if not,
-the folder names the checkpoint, with a digest of its weights.
+``head.safetensors`` is the classifier, ``meznet.json`` says all else, digests of the other files
+too. If the tower that sees images was tuned, too, the whole CLIP lies beside them as
+``CLIPModel.save_pretrained`` writes it; if not, the folder names the checkpoint, with a digest of
+its weights.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from meznet_helpers import stored
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
 
 KIND = "meznet-clip-1"
-ABOUT, HEAD = "meznet.json", "head.safetensors"
+ABOUT, HEAD, CARD = "meznet.json", "head.safetensors", "README.md"
 #: The tuned CLIPs of this repository: drawn animals or not, and Tiny-ImageNet's photographs.
 BUNDLED = {"tiny": "clip-tuned", "tiny-photographs": "clip-tuned-photographs"}
-KEYS = {"base", "digest", "labels", "method", "metrics", "recipe"}
+KEYS = dict.fromkeys(("base", "digest", "method"), str) | dict.fromkeys(
+    ("labels", "metrics", "recipe"), dict
+)
 
 
 def find(folder: str | Path) -> Path:
@@ -55,31 +58,42 @@ def read(folder: Path) -> dict[str, Any]:
     Raises
     ------
     MeznetError
-        If it is no such folder.
+        If it is no such folder, or one of its files is missing or not as it was written.
 
     Examples
     --------
     >>> read(find("tiny"))["labels"]["ids"]
     ['animal', 'not-animal']
     """
-    try:
-        metadata = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MeznetError(f"{folder} holds no {ABOUT}, so it is no tuned CLIP.") from error
-    except ValueError as error:
-        raise MeznetError(f"{folder / ABOUT} is no JSON: {reason(error)}.") from error
-    if (
-        not isinstance(metadata, dict)
-        or metadata.get("kind") != KIND
-        or not metadata.keys() >= KEYS
-    ):
-        raise MeznetError(f'{folder / ABOUT} does not describe a tuned CLIP of kind "{KIND}".')
-    if not isinstance(metadata["base"], str) or metadata["base"] in ("", "clip/zero-shot"):
+    if not holds(folder):
+        raise MeznetError(f"{folder} holds no {ABOUT}, so it is no tuned CLIP.")
+    what = f'no description of a tuned CLIP of kind "{KIND}"'
+    metadata = stored.read_json(folder / ABOUT, what)
+    with stored.telling(f"{folder / ABOUT} is {what}"):
+        stored.demand(metadata, {"kind": str} | KEYS)
+        if metadata["kind"] != KIND:
+            raise ValueError(f"it is of kind {metadata['kind'][:60]}")
+        stored.labels(metadata["labels"])
+        if (known := metadata.get("files")) is not None and known != _files(folder):
+            there = _files(folder)
+            odd = min(name for name in known | there if known.get(name) != there.get(name))
+            raise ValueError(f"{odd} is not as it was written")
+    if metadata["base"] in ("", "clip/zero-shot"):
         raise MeznetError(
             f"{folder / ABOUT} does not say which CLIP was tuned; tune anew, with --source tiny or "
             "--source openai."
         )
     return metadata
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file of weights or settings in a folder, but for `ABOUT`."""
+    kinds = {".json", ".safetensors", ".txt", ".model"}
+    return {
+        path.name: stored.digest(path)
+        for path in sorted(folder.iterdir())
+        if path.suffix in kinds and path.name != ABOUT and not path.name.startswith(".")
+    }
 
 
 def head(folder: Path, labels: int, width: int) -> tuple[Any, Any]:
@@ -100,20 +114,20 @@ def head(folder: Path, labels: int, width: int) -> tuple[Any, Any]:
     MeznetError
         If the file can't be read or the shape is another.
     """
-    from safetensors import SafetensorError
+    import torch
     from safetensors.torch import load_file
 
     path = folder / HEAD
-    try:
+    with stored.telling(f"{path} is no readable classifier"):
         tensors = load_file(path)
         weight, bias = tensors["weight"].float(), tensors["bias"].float()
-    except (OSError, SafetensorError, KeyError) as error:
-        raise MeznetError(f"{path} is no readable classifier: {reason(error)}.") from error
     if weight.shape != (labels, width) or bias.shape != (labels,):
         raise MeznetError(
             f"{path} has the shape {tuple(weight.shape)}; for {labels} labels on this CLIP it must "
             f"be {(labels, width)}."
         )
+    if not torch.isfinite(torch.cat([weight, bias[:, None]], 1)).all():
+        raise MeznetError(f"{path} holds weights that are no finite numbers; tune anew.")
     return weight, bias
 
 
@@ -158,9 +172,9 @@ def write(
         if save is not None:
             save(part)
         save_file(tensors, part / HEAD)
-        text = json.dumps({"kind": KIND, **metadata}, indent=2, ensure_ascii=False)
-        (part / ABOUT).write_text(text + "\n", encoding="utf-8")
-        (part / "README.md").write_text(card, encoding="utf-8")
+        (part / CARD).write_text(card, encoding="utf-8")
+        text = stored.text({"kind": KIND, "files": _files(part), **metadata}, indent=2)
+        (part / ABOUT).write_bytes(stored.sealed(text))
     return folder
 
 

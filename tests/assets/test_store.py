@@ -414,8 +414,10 @@ def test_a_wrong_manifest_is_named(data):
         store.manifest()
     path = data() / "manifest.json"
     for text, match in [
-        ("{", "not valid JSON"),
-        ("[]", "no"),
+        ("{", "manifest.json is no manifest: Expecting property name"),
+        ("[]", "it holds a list and not an object"),
+        ('{"assets": ' + "[" * 100_000, "nested too deep"),
+        ('{"sha256": "' + "0" * 64 + '", "assets": []}', "as its sha256 says"),
         ('{"assets": {}}', "not a manifest"),
     ]:
         path.write_text(text, encoding="utf-8")
@@ -436,7 +438,8 @@ def test_resolve_from_the_repository(data):
     with pytest.raises(MeznetError, match="has 307199 bytes instead of 307200"):
         store.resolve("thing")
     path.write_bytes(b"x" * len(CONTENT))
-    assert store.resolve("thing") == path  # the size alone is right
+    with pytest.raises(MeznetError, match="has the wrong hash"):  # the size alone is right
+        store.resolve("thing")
 
 
 def test_resolve_an_unknown_name(data):

@@ -352,8 +352,8 @@ def test_a_copied_store_is_read_once(house, monkeypatch):
     path = store.get("talk", folder=house.shelf)
     os.utime(path, (1, 1))
     hashed = []
-    real = wheels._digest
-    monkeypatch.setattr(wheels, "_digest", lambda path: hashed.append(path) or real(path))
+    real = wheels.digest
+    monkeypatch.setattr(wheels, "digest", lambda path: hashed.append(path) or real(path))
     assert store.resolve("talk") == path and hashed == [path]
     assert store.get("talk") == path
     hashed.clear()
@@ -848,5 +848,5 @@ def test_the_real_language_models():
         p.name for p in folder.iterdir()
     }
     asset = store.manifest()["all-minilm-l6-v2"]
-    assert f"sha256:{wheels._digest(folder / 'model.safetensors')}" in asset.wheel.inside.values()
+    assert f"sha256:{wheels.digest(folder / 'model.safetensors')}" in asset.wheel.inside.values()
     assert store.resolve("smollm2-135m-instruct").read_bytes()[:4] == b"GGUF"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,17 +133,50 @@ def test_results_of_fewer_images(done, monkeypatch):
         benchmark.run(["ViT"], done[0], **TINY)
 
 
+def copied(done, folder):
+    """Copy the results into a folder; return the path of the table."""
+    for path in done[0].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder / "benchmark.csv"
+
+
 @pytest.mark.parametrize("tag", ["", "@imagenet"])
 def test_results_of_other_weights(tag, done, tmp_path):
     """A name without a tag, as none is written now, is not taken for one with it."""
-    for path in done[0].iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    table = tmp_path / "benchmark.csv"
+    table = copied(done, tmp_path)
     text = table.read_text(encoding="utf-8")
+    text = re.sub(r",[0-9a-f]{64}$", ",", text, flags=re.M)  # as written before there were digests
     table.write_text(text.replace("MobileNetV3Small@tiny", f"MobileNetV3Small{tag}"))
     said = f"with weights keras/MobileNetV3Small{tag} and not keras/MobileNetV3Small@tiny; name an"
     with pytest.raises(MeznetError, match=said):
         benchmark.run(["ViT"], tmp_path, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("benchmark.csv", ",32,", ",33,"),
+        ("history.csv", "ViT,1,", "ViT,7,"),
+        ("predictions.csv.gz", None, None),
+        ("history.csv", "model,", "net,"),
+    ],
+)
+def test_results_that_were_changed_are_refused(file, old, new, done, tmp_path):
+    path = copied(done, tmp_path).with_name(file)
+    whole = path.read_bytes()
+    if old is None:
+        path.write_bytes(whole[:-9])
+    else:
+        assert old.encode() in whole
+        path.write_bytes(whole.replace(old.encode(), new.encode(), 1))
+    with pytest.raises(MeznetError, match="holds no whole results of meznet benchmark"):
+        benchmark.results(tmp_path)
+
+
+def test_results_from_other_weights_of_the_same_name_are_refused(done, monkeypatch):
+    monkeypatch.setattr(benchmark, "_PICTURES", ())
+    with pytest.raises(MeznetError, match=r"holds MobileNetV3Small with made_of .* and not"):
+        benchmark.run(["ViT"], done[0], **TINY)
 
 
 def test_confusions(done):
@@ -207,7 +241,7 @@ def test_a_net_that_fails_says_why(tmp_path):
         benchmark.run(["ViT"], tmp_path, **TINY)
     said = str(caught.value)
     assert said.startswith(f"ViT was not fine-tuned: {tmp_path / 'ViT.safetensors'} is no checkp")
-    assert said.endswith("name another file.") and not (tmp_path / "benchmark.csv").exists()
+    assert "delete it or name another file: " in said and not (tmp_path / "benchmark.csv").exists()
 
 
 def test_a_process_that_dies(tmp_path, monkeypatch):

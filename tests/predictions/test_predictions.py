@@ -1,6 +1,8 @@
 """Tests of meznet_helpers.predictions.table and of the modules it rests on."""
 
 import gzip
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -306,16 +308,71 @@ def test_load_refuses_other_files(tmp_path):
             Predictions.load(path)
 
 
-def test_load_checks_the_values(tmp_path):
+def described(path: Path) -> dict:
+    """Return what a file of predictions says of them, without its digest."""
     from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads(file.metadata()["meznet"])
+    return {key: value for key, value in about.items() if key != "sha256"}
+
+
+FITTING = np.full((2, 3, 4), 0.25, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("probs", "about", "said"),
+    [
+        (0 * FITTING, {}, "probs sums to 0 instead of 1"),
+        (FITTING * np.nan, {}, "finite"),
+        (FITTING[:, :2], {}, "images"),
+        (FITTING[0], {}, "axes|shape"),
+        (FITTING.astype(np.float64), {}, "they are float64"),
+        (FITTING, {"models": "ab"}, 'its "models" is ab'),
+        (FITTING, {"models": [1, 2]}, "."),
+        (FITTING, {"tolerance": float("nan")}, 'its "tolerance" is nan'),
+        (FITTING, {"labels": {"name": "pets", "ids": "abcd", "names": []}}, 'its "ids" is abcd'),
+        (FITTING, {"labels": None}, 'its "labels" is None'),
+        (FITTING, {"kind": "pets-1"}, "another kind"),
+        (FITTING, {"more": 1}, "more"),
+    ],
+)
+def test_load_checks_the_values(probs, about, said, tmp_path):
     from safetensors.numpy import save_file
 
-    good = made().save(tmp_path / "good")
-    with safe_open(good, framework="numpy") as file:
-        about = file.metadata()
-    save_file({"probs": np.zeros((2, 3, 4), np.float32)}, tmp_path / "bad", about)
-    with pytest.raises(MeznetError, match=r"bad: probs sums to 0 instead of 1"):
+    known = described(made().save(tmp_path / "good"))
+    save_file({"probs": probs}, tmp_path / "bad", {"meznet": json.dumps(known | about)})
+    with pytest.raises(MeznetError, match=f"bad holds no predictions .*({said})") as caught:
         Predictions.load(tmp_path / "bad")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["p.safetensors", "p.safetensors.gz"])
+def test_each_flipped_bit_is_noticed(name, tmp_path):
+    good = made()
+    path = good.save(tmp_path / name)
+    whole, rng, same = path.read_bytes(), np.random.default_rng(0), 0
+    for place in rng.permutation(8 * len(whole))[:200].tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = Predictions.load(path)
+        except MeznetError:
+            continue
+        same += 1  # a time or a name in the head of gzip, say
+        np.testing.assert_array_equal(found.probs, good.probs)
+        assert (found.models, found.images, found.labels) == (good.models, good.images, good.labels)
+    assert same < (20 if path.suffix == ".gz" else 1)
+
+
+def test_files_that_unpack_to_gigabytes_are_refused(tmp_path, monkeypatch):
+    from meznet_helpers.predictions import table
+
+    monkeypatch.setattr(table, "MAX_BYTES", 10**6)
+    (tmp_path / "p.gz").write_bytes(gzip.compress(bytes(10**7)))
+    with pytest.raises(MeznetError, match="it unpacks to more than"):
+        Predictions.load(tmp_path / "p.gz")
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
