@@ -167,7 +167,7 @@ c | c++ | c# | a b test
     It is C++.                                  = c++
     The answer is C#                            = c#
     a b test                                    = a b test
-    c--                                         = c
+    c--                                         = -
     c/c++                                       = -
 fish | sheep | fox | goose | church | knife | leaf | bison
     Three sheep on a meadow.                    = sheep
