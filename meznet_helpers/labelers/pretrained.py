@@ -239,13 +239,13 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
 @contextlib.contextmanager
 def loading(name: str, bundled: dict[str, str], what: str) -> Iterator[Path | str]:
     """Find a checkpoint, and say in one sentence what goes wrong while it is loaded; see `find`."""
-    from safetensors import SafetensorError
-
     source = find(name, bundled, what)
     try:
         with quiet():
             yield source
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+    except MeznetError:
+        raise
+    except Exception as error:  # transformers, and what checks its configs, raise many kinds
         if profile.offline() and not Path(name).is_dir():
             raise MeznetError(missing(name)) from error
         raise MeznetError(f"{name} can't be loaded: {reason(error)}.") from error

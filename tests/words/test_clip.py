@@ -243,6 +243,10 @@ def test_broken_checkpoints(copies, torch_python):
     (cut / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     bare = copies("bare")
     (bare / "processor_config.json").unlink()
+    config = json.loads((CLIP / "config.json").read_text(encoding="utf-8"))
+    heads = copies("heads", text_config=config["text_config"] | {"num_attention_heads": 3})
+    listed = copies("listed")
+    (listed / "config.json").write_text("[]", encoding="utf-8")
     torch_python(
         PRELUDE
         + f"""
@@ -252,6 +256,8 @@ for folder, part in {{
     {str(lacking)!r}: "visual_projection.weight is not as it says.",
     {str(cut)!r}: "can't be loaded: ",
     {str(bare)!r}: "can't be loaded: ",
+    {str(heads)!r}: "can't be loaded: ",
+    {str(listed)!r}: "can't be loaded: ",
 }}.items():
     said = refused(checkpoint.load, folder)
     assert said.startswith(folder) and part in said and "\\n" not in said, said
