@@ -1,6 +1,7 @@
 """Tests of meznet_helpers.assets: store, download, manifest; and of data/make_manifest.py."""
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import importlib.util
@@ -51,6 +52,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(1.5)
         if how == "wrong":
             body = b"x" * len(body)
+        if how in ("chunks", "gzip"):
+            return self.send_too_much(how)
         start = 0
         if asked and how != "ignores range":
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -67,6 +70,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         end = 200_000 if how == "cuts" else len(body)
         self.wfile.write(body[start:end])
         return None
+
+    def send_too_much(self, how):
+        """Send 32 MB and never say how many bytes there are; gzip makes few of them."""
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        if how == "gzip":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        part = b"\0" * 2**20
+        parts = [gzip.compress(32 * part)] if how == "gzip" else 32 * [part]
+        with contextlib.suppress(OSError):  # the other end hangs up
+            for part in [*parts, b""]:
+                self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
 
 
 @pytest.fixture
@@ -218,6 +235,19 @@ def test_a_damaged_file_is_replaced(server, target):
 def test_another_size_is_refused_at_once(server, target):
     with pytest.raises(MeznetError, match="offers 307200 bytes instead of 5"):
         get(server, target, size=5)
+    assert files(target.parent) == []
+
+
+@pytest.mark.parametrize("behavior", ["chunks", "gzip"])
+@pytest.mark.parametrize("there", [0, 400])
+def test_what_sends_more_than_the_known_size_is_left(server, target, bars, behavior, there):
+    """Nothing beyond that size is written, and nothing of it is kept."""
+    target.parent.mkdir()
+    target.with_name("file.bin.part").write_bytes(b"x" * there)
+    server.behavior = behavior
+    with pytest.raises(MeznetError, match=r"cannot be downloaded: it sends more than 1000 bytes\.$"):
+        get(server, target, size=1000)
+    assert [bar.done <= 1000 for bar in bars] == [True]
     assert files(target.parent) == []
 
 
