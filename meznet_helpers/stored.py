@@ -19,8 +19,6 @@ from meznet_helpers.errors import MeznetError, reason
 if TYPE_CHECKING:
     import numpy as np
 
-    from meznet_helpers.labels import LabelSpace
-
 LARGEST = 10**8
 """Bytes of JSON that are read."""
 
@@ -245,28 +243,3 @@ def demand(about: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
             number and (isinstance(value, bool) or not math.isfinite(value))
         ):
             raise ValueError(f'its "{key}" is {str(value)[:60]}')
-
-
-def labels(fields: Any) -> "LabelSpace":
-    """Make the label space that a file describes.
-
-    Raises
-    ------
-    ValueError, KeyError, MeznetError
-        If its fields are none.
-
-    Examples
-    --------
-    >>> labels({"name": "pets", "ids": "cd", "names": ["cat", "dog"]})
-    Traceback (most recent call last):
-    ValueError: its "ids" is cd
-    """
-    from meznet_helpers.labels import LabelSpace
-
-    fields = dict(fields)
-    demand(fields, {"name": str} | dict.fromkeys([*fields.keys() - {"name"}, "ids", "names"], list))
-    words = [*fields["names"], *fields.get("definitions", [])]
-    words += [word for lemmas in fields.get("lemmas", []) for word in lemmas]
-    if not all(isinstance(word, str) for word in words):
-        raise ValueError("one of its labels is no text")
-    return LabelSpace(**fields)

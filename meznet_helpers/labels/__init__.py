@@ -4,6 +4,7 @@ from meznet_helpers.labels.matching import join, map_between
 from meznet_helpers.labels.spaces import (
     LabelSpace,
     as_truth,
+    from_fields,
     from_file,
     from_names,
     from_row,

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from meznet_helpers import stored
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 
@@ -497,3 +499,28 @@ def as_truth(truth: Sequence[int] | np.ndarray, images: int, labels: int) -> np.
     if truth.size and (truth.min() < 0 or truth.max() >= labels):
         raise MeznetError(f"truth must lie between 0 and {labels - 1}, the last label.")
     return truth.astype(np.int64)
+
+
+def from_fields(fields: Any) -> LabelSpace:
+    """Make the label space that a file describes.
+
+    Raises
+    ------
+    ValueError, KeyError, MeznetError
+        If its fields are none.
+
+    Examples
+    --------
+    >>> from_fields({"name": "pets", "ids": "cd", "names": ["cat", "dog"]})
+    Traceback (most recent call last):
+    ValueError: its "ids" is cd
+    """
+    fields = dict(fields)
+    stored.demand(
+        fields, {"name": str} | dict.fromkeys([*fields.keys() - {"name"}, "ids", "names"], list)
+    )
+    words = [*fields["names"], *fields.get("definitions", [])]
+    words += [word for lemmas in fields.get("lemmas", []) for word in lemmas]
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError("one of its labels is no text")
+    return LabelSpace(**fields)

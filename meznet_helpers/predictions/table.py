@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError, did_you_mean, reason
 from meznet_helpers.files import aside
-from meznet_helpers.labels import LabelSpace
+from meznet_helpers.labels import LabelSpace, from_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -539,7 +539,7 @@ class Predictions:
             probs = _numbers(tensors["planes"]) if "planes" in tensors else tensors["probs"]
             if probs.dtype not in (np.float16, np.float32):
                 raise ValueError(f"they are {probs.dtype}")
-            about["labels"] = stored.labels(about["labels"])
+            about["labels"] = from_fields(about["labels"])
             return cls(probs.astype(np.float32), **about)
 
 

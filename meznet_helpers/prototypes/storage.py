@@ -24,7 +24,7 @@ import numpy as np
 from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
-from meznet_helpers.labels import from_names
+from meznet_helpers.labels import from_fields, from_names
 from meznet_helpers.prototypes.index import KINDS, LONGEST, PrototypeIndex, check_features
 from meznet_helpers.prototypes.search import lengths
 
@@ -182,7 +182,7 @@ def _described(about: dict[str, Any]) -> PrototypeIndex:
         raise ValueError(f"its scale is {about['scale']} and its count {about['count']}")
     own = {name: about[name] for name in ("metric", "kind", "count", "backbone", "digest")}
     index = PrototypeIndex(**own)
-    index.labels, index.scale = stored.labels(about["labels"]), float(about["scale"])
+    index.labels, index.scale = from_fields(about["labels"]), float(about["scale"])
     if about["threshold"] is not None:
         index.threshold = float(about["threshold"])
     return index

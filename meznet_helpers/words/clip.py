@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from meznet_helpers import stored
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import pretrained, sha256
-from meznet_helpers.labels import LabelSpace
+from meznet_helpers.labels import LabelSpace, from_fields
 from meznet_helpers.words import tuned
 from meznet_helpers.words.prompts import PHOTO, prompts
 
@@ -345,7 +344,7 @@ class TunedLabeler(ClipLabeler):
         """Read what the folder says of itself; no weights are loaded yet."""
         self.folder = tuned.find(folder)
         self.metadata = tuned.read(self.folder)
-        self.labels = stored.labels(self.metadata["labels"])
+        self.labels = from_fields(self.metadata["labels"])
         self.source = str(self.folder) if tuned.whole(self.folder) else self.metadata["base"]
         pretrained.allowed(self.folder, self.source, self.here, download)
         self.download = download

@@ -15,6 +15,7 @@ from meznet_helpers import stored
 from meznet_helpers.assets import profile
 from meznet_helpers.errors import MeznetError, reason
 from meznet_helpers.files import aside
+from meznet_helpers.labels import from_fields
 
 KIND = "meznet-clip-1"
 ABOUT, HEAD, CARD = "meznet.json", "head.safetensors", "README.md"
@@ -73,7 +74,7 @@ def read(folder: Path) -> dict[str, Any]:
         stored.demand(metadata, {"kind": str} | KEYS)
         if metadata["kind"] != KIND:
             raise ValueError(f"it is of kind {metadata['kind'][:60]}")
-        stored.labels(metadata["labels"])
+        from_fields(metadata["labels"])
         if (known := metadata.get("files")) is not None and known != _files(folder):
             there = _files(folder)
             odd = min(name for name in known | there if known.get(name) != there.get(name))

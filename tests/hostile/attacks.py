@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,7 +78,10 @@ def attack(kind: str, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         try:
-            ATTACKS[kind].try_it(np.random.default_rng([sum(map(ord, kind)), seed]), Path(folder))
+            with warnings.catch_warnings(action="ignore"):
+                ATTACKS[kind].try_it(
+                    np.random.default_rng([sum(map(ord, kind)), seed]), Path(folder)
+                )
         except (Fault, Unsuitable):
             raise
         except Hang:
@@ -624,6 +628,14 @@ def start(kind: str, *argv: object) -> subprocess.Popen:
     )
 
 
+def killed(process: subprocess.Popen) -> tuple[str, str]:
+    """Kill a program; return what else it wrote to both outputs."""
+    process.kill()
+    with process:
+        # not by communicate, which knows nothing of what readline has read ahead
+        return process.stdout.read(), process.stderr.read()
+
+
 def target(kind: str, folder: Path) -> Path:
     """Make what is written to, where it must be there."""
     file = folder / {"index": "zoo.safetensors", "rows": "rows.csv"}.get(kind, "answers.jsonl")
@@ -651,8 +663,7 @@ def kills(chance: Chance, folder: Path) -> None:
     process = start(kind, file, 0)
     first = process.stdout.readline()
     time.sleep(float(chance.uniform(0, 0.15)))
-    process.kill()
-    rest, err = process.communicate()
+    rest, err = killed(process)
     said = {int(line) for line in (first + rest).split("\n")[:-1]}
     if not said:
         raise Fault("tracebacks", err[-500:])
@@ -664,8 +675,7 @@ def kills(chance: Chance, folder: Path) -> None:
     elif kind != "rows":
         again = start(kind, file, 1)
         said.add(int(again.stdout.readline() or -1))
-        again.kill()
-        again.communicate()
+        killed(again)
     if lost := said - written(kind, file):
         raise Fault("lost", f"{kind}: {sorted(lost)[:5]} of {len(said)}")
     litter = {path.name for path in folder.iterdir() if ".part" in path.name}
@@ -686,8 +696,7 @@ def writers(chance: Chance, folder: Path) -> None:
     time.sleep(float(chance.uniform(0.1, 0.5)))
     said = set()
     for process, line in zip(both, first, strict=True):
-        process.kill()
-        rest, err = process.communicate()
+        rest, err = killed(process)
         if not line:
             raise Fault("tracebacks", err[-500:])
         said |= {int(each) for each in (line + rest).split("\n")[:-1]}
