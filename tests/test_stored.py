@@ -8,6 +8,7 @@ import pytest
 from meznet_helpers import prototypes, stored
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.files import aside
+from meznet_helpers.labels import from_fields
 
 
 @pytest.fixture
@@ -93,4 +94,4 @@ def test_numbers_must_be_finite_and_labels_texts():
         with pytest.raises(ValueError, match='its "scale"'):
             stored.demand({"scale": value}, {"scale": int | float})
     with pytest.raises(ValueError, match="one of its labels is no text"):
-        stored.labels({"name": "pets", "ids": ["a"], "names": [1]})
+        from_fields({"name": "pets", "ids": ["a"], "names": [1]})
