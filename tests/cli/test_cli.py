@@ -459,7 +459,10 @@ def test_fetch_offline(capsys, monkeypatch):
         (("labl",), "No such command 'labl'. Did you mean 'label'? meznet --help says more."),
         (("site", "--renderer", "word"), "'--renderer': "),
         (("index", "info"), "Missing argument 'FILE'. meznet index info --help says more."),
-        (("clip", "label", "a.png", "--csv", "b.csv"), "No such option: --csv; --out FILE.csv writes"),
+        (
+            ("clip", "label", "a.png", "--csv", "b.csv"),
+            "No such option: --csv; --out FILE.csv writes",
+        ),
         (("label", "a.png", "--top", "many"), "'--top': "),
     ],
 )
