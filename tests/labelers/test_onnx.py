@@ -9,7 +9,7 @@ import pytest
 
 from meznet_helpers.assets import store
 from meznet_helpers.errors import MeznetError
-from meznet_helpers.labelers import backbone, onnx, registry
+from meznet_helpers.labelers import backbone, onnx, registry, worker
 from meznet_helpers.labelers.nets import of_backbone
 from meznet_helpers.names import labeler
 
@@ -121,19 +121,32 @@ def test_a_damaged_file_is_made_anew(monkeypatch, tmp_path):
     monkeypatch.setenv("MEZNET_CACHE", str(tmp_path))
     damaged = onnx.place(net)
     damaged.parent.mkdir()
-    damaged.write_bytes(whole.read_bytes()[:5000])
-    real = onnx.export
     made = []
 
-    def export(one):
-        if not damaged.is_file():
-            made.append(one.name)
-            shutil.copy(whole, damaged)
-        return real(one)
+    class Copying:
+        """Stands for the process that exports."""
 
-    monkeypatch.setattr(onnx, "export", export)
-    assert onnx.session(net)(net.backbone.prepare(pictures(1)))[0].shape == (1, 200)
-    assert made == [TINY]
+        def __init__(self, one, **_):
+            made.append(one.name)
+
+        def call(self, method, *, path):
+            assert method == "_export"
+            shutil.copy(whole, path)
+            return ""
+
+        def end(self):
+            """There is nothing to end."""
+
+    monkeypatch.setattr(worker, "Worker", Copying)
+    content = whole.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    for bad in (content[:5000], bytes(flipped)):
+        damaged.write_bytes(bad)
+        damaged.with_suffix(".sha256").write_bytes(whole.with_suffix(".sha256").read_bytes())
+        assert onnx.session(net)(net.backbone.prepare(pictures(1)))[0].shape == (1, 200)
+        assert damaged.read_bytes() == content
+    assert made == [TINY, TINY]
 
 
 def test_without_weights_nothing_is_made(monkeypatch, tmp_path):

@@ -203,7 +203,7 @@ def test_bad_input_is_one_line(tree, index, tmp_path, capsys):
         (["add", index, "fox", picture, "--more"], 'no label id "fox"'),
         (["add", index, "fox", tmp_path / "none*.png"], "none*.png"),
         (["add", tmp_path / "nowhere", "fox", picture], "nowhere is not there"),
-        (["add", index, "!!", picture], "a name has letters or digits"),
+        (["add", index, "  ", picture], "is no name"),
         (["add", index, "fox", tmp_path / "text.png"], "text.png"),
         (["search", cut, picture], "is cut off, or no index of prototypes"),
         (["search", index, picture, "--top", "0"], "'--top': Input should be"),
