@@ -226,7 +226,7 @@ def weights(kind: Any, source: Path | str, name: str) -> Any:
         **where(source),
     )
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        for key in sorted(map(str, report[problem])):
+        for key in sorted(key if isinstance(key, str) else key[0] for key in report[problem]):
             if not key.endswith("position_ids"):  # old files count places
                 raise MeznetError(f"{name} does not fit its config.json: {key} is not as it says.")
     for key, weight in model.state_dict().items():

@@ -129,6 +129,31 @@ assert found.history["loss"].iloc[-1] < 0.3 * found.history["loss"].iloc[0]
     )
 
 
+def test_a_training_of_another_clip_is_refused(torch_python, tmp_path):
+    """A checkpoint with the same names and shapes and other weights; other prompts, too."""
+    torch_python(
+        PRELUDE
+        + f"""
+from safetensors.torch import load_file, save_file
+from meznet_helpers.assets import profile
+other, kept = Path({str(tmp_path)!r}) / "other", Path({str(tmp_path)!r}) / "kept"
+shutil.copytree(profile.data() / "models" / "clip", other)
+weights = load_file(other / "model.safetensors")
+weights["visual_projection.weight"] = weights["visual_projection.weight"].flip(0)
+save_file(weights, other / "model.safetensors", {{"format": "pt"}})
+go = lambda **changed: clip.tune(train, valid, "probe", SHORT, checkpoint=kept,
+                                 **{{"source": "tiny"}} | changed)
+go()
+before = kept.read_bytes()
+for changed in ({{"source": str(other)}}, {{"templates": ["an image of {{}}"]}}):
+    said = refused(go, **changed)
+    assert said == (f"{{kept}} is of a training with other source; delete it or name another "
+                    "file."), said
+assert kept.read_bytes() == before
+"""
+    )
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_an_interrupted_training_loses_one_epoch_at_most(method, torch_python, tmp_path):
     """It goes on from the last epoch and ends with the very same weights."""
@@ -294,6 +319,47 @@ def test_a_folder_starts_no_download(base, probe, tmp_path, monkeypatch, capsys)
     file.parent.mkdir(parents=True)
     file.touch()
     assert TunedLabeler(probe).here()
+
+
+def test_a_folder_looks_up_no_address(probe, torch_python):
+    """Of the CLIP that it names, before it is allowed; then it is the hub's."""
+    based_on(probe, "nobody/clip")
+    torch_python(
+        PRELUDE
+        + f"""
+import socket
+from unittest import mock
+from meznet_helpers.names import labeler
+asked = set()
+def look_up(host, *_, **__):
+    asked.add(str(host))
+    raise socket.gaierror(-2, "Name or service not known")
+def use(download):
+    return refused(lambda: TunedLabeler({str(probe)!r}, download=download).predict(valid.images))
+with mock.patch("socket.getaddrinfo", look_up), mock.patch("time.sleep"):
+    assert "wants nobody/clip, which is not on this machine" in use(False)
+    refused(labeler, "clip/tuned@" + {str(probe)!r})
+    assert not asked, asked
+    assert use(True).startswith("nobody/clip can't be loaded")
+    assert asked == {{"huggingface.co"}}, asked
+"""
+    )
+
+
+@pytest.mark.parametrize("file", ["head.safetensors", "meznet.json"])
+def test_a_flipped_bit_is_noticed(file, probe):
+    content = (probe / file).read_bytes()
+    for seed in range(20):
+        bit = int(np.random.default_rng(seed).integers(8 * len(content)))
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (probe / file).write_bytes(flipped)
+        with pytest.raises(MeznetError) as caught:
+            TunedLabeler(probe)
+        said = str(caught.value)
+        assert said.startswith(str(probe / "meznet.json")) and "\n" not in said, (bit, said)
+    (probe / file).write_bytes(content)
+    assert TunedLabeler(probe).labels.ids == ("animal", "not-animal")
 
 
 def test_unwritable(tmp_path):

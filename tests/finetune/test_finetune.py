@@ -321,15 +321,25 @@ print(json.dumps([epochs, sorted(one), one.keys() == two.keys(),
 def test_checkpoints_of_another_training(on_torch, broken_off):
     found = on_torch(f"""
 path = {str(broken_off)!r}
-def go(net=None, train=train, valid=valid, recipe=recipe, seed=0):
-    return refused(fit, net or small(), train, valid, recipe, seed=seed, checkpoint=path)
+def go(net=None, train=train, valid=valid, recipe=recipe, **more):
+    return refused(fit, net or small(), train, valid, recipe, checkpoint=path, **more)
+def swapped(data):  # the same names and pictures; two labels have changed places
+    truth = data.truth.copy()
+    truth[[0, -1]] = truth[[-1, 0]]
+    return dataclasses.replace(data, truth=truth)
+def other(data):  # the same names and labels; one picture has another pixel
+    images = [image.copy() for image in data.images]
+    images[3][0, 0, 0] ^= 1
+    return dataclasses.replace(data, images=Images(images, data.images.names))
 more, less = torch.nn.Sequential(*small(), torch.nn.Linear(3, 3)), small()
 less[-1].bias = None
 print(json.dumps({{
     "wide": go(small(width=9)), "more": go(more), "less": go(less), "seed": go(seed=4),
     "labels": go(train=data(names="a b c"), valid=data((1, 1, 1), seed=1, names="a b c")),
     "recipe": go(recipe=dataclasses.replace(recipe, rate=0.5)),
-    "train": go(train=data(seed=3)), "valid": go(valid=data(seed=3)),
+    "train": go(train=data(seed=3)), "valid": go(valid=data(seed=3)), "source": go(source="b"),
+    "train truth": go(train=swapped(train)), "valid truth": go(valid=swapped(valid)),
+    "train pixel": go(train=other(train)), "valid pixel": go(valid=other(valid)),
 }}))
 """)
     end = r"; delete it or name another file\."
@@ -342,8 +352,13 @@ print(json.dumps({{
         "recipe": "with other rate in its recipe, 0.1 instead of 0.5",
         "train": "with other training images",
         "valid": "with other validation images",
+        "source": "with other source",
+        "train truth": "with other training images",
+        "valid truth": "with other validation images",
+        "train pixel": "with other training images",
+        "valid pixel": "with other validation images",
     }.items():
-        assert found[key].startswith(f"{broken_off} is of a training ")
+        assert found[key].startswith(f"{broken_off} is of a training "), key
         assert found[key].removesuffix("; delete it or name another file.").endswith(said), end
 
 

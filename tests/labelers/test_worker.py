@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -24,7 +25,7 @@ from meznet_helpers.names import labeler
 pytestmark = pytest.mark.contract
 
 MODULE = '''
-import os, sys, time
+import os, sys, tempfile, time
 import numpy as np
 from meznet_helpers.errors import MeznetError
 from meznet_helpers.labelers import Labeler
@@ -50,7 +51,10 @@ class Odd(Labeler):
             raise MeznetError("The cat is out.")
         if self.how == "fail":
             raise ValueError("one line\\nand another.")
-        if self.how == "die":
+        if "litter" in self.how:
+            with open(tempfile.mkdtemp() + "/litter", "w") as file:
+                file.write("a library leaves it")
+        if "die" in self.how:
             os.kill(os.getpid(), 9)
         if self.how == "abort":
             os.write(2, b"option registered twice!\\n")
@@ -274,6 +278,20 @@ def test_release_ends_it(odd, elsewhere):
     assert not psutil.pid_exists(process._process.pid) and net._worker is None
 
 
+@pytest.mark.parametrize("how", ["litter", "litter, then die"])
+def test_its_temporary_files_go_with_it(how, odd, elsewhere, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    net = odd.Odd(how)
+    if "die" in how:
+        with pytest.raises(MeznetError, match="SIGKILL"):
+            net.predict(pictures(1))
+    else:
+        net.predict(pictures(1))
+        assert len(list(tmp_path.glob("meznet-worker-*/*/litter"))) == 1
+        net.release()
+    assert not list(tmp_path.iterdir())
+
+
 def test_it_ends_with_its_labeler(odd, elsewhere):
     net = odd.Odd()
     net.predict(pictures(1))
@@ -291,6 +309,7 @@ def test_it_ends_with_its_labeler(odd, elsewhere):
         ("", "os._exit(0)"),
         ("", "os.kill(os.getpid(), 9)"),
         ("sleep", "os.kill(os.getpid(), 9)"),
+        ("litter", "os.kill(os.getpid(), 9)"),
     ],
 )
 def test_it_ends_with_its_caller(how, end, odd, tmp_path):
@@ -302,17 +321,20 @@ from meznet_helpers.labelers.worker import Worker, _send
 worker = Worker(odd_labelers.Odd({how!r}))
 image = np.zeros((4, 4, 3), np.uint8)
 order = np.array('["_probabilities", 1, {{}}]')
-if {how!r}:
+if {how!r} == "sleep":
     _send(worker._process.stdin, image, order=order)
 else:
     worker.call("_probabilities", [image])
 print(worker._process.pid, flush=True)
 {end}
 """
-    out = tmp_path / "pid"
+    out, temporary = tmp_path / "pid", tmp_path / "temporary"
+    temporary.mkdir()
+    env = os.environ | {"TMPDIR": str(temporary)}
     with out.open("w") as file:  # not a pipe: a worker that lives on would keep it open
-        subprocess.run([sys.executable, "-c", code], stdout=file, timeout=600)
+        subprocess.run([sys.executable, "-c", code], stdout=file, timeout=600, env=env)
     assert gone(int(out.read_text()))
+    assert not list(temporary.iterdir())
 
 
 def test_the_callers_script_runs_once(odd, tmp_path):
@@ -359,6 +381,24 @@ def test_framework_of_a_keras_net(env, settings, framework, tmp_path, monkeypatc
     monkeypatch.setattr(sys, "modules", {**sys.modules})
     sys.modules.pop("keras", None)
     assert labeler("keras/MobileNetV2@tiny").framework == framework
+
+
+def test_what_keras_json_says_of_axes_changes_nothing():
+    """As where an old keras.json says channels_first, which Keras reads when it is imported."""
+    import keras
+
+    images, before = pictures(3, side=70), keras.config.image_data_format()
+    found = []
+    try:
+        for axes in ("channels_last", "channels_first"):
+            keras.config.set_image_data_format(axes)
+            net = labeler("keras/MobileNet@tiny")
+            _ = net.model  # by Keras, not by an exported file
+            found += [net.predict(images).probs, net.features(images)]
+    finally:
+        keras.config.set_image_data_format(before)
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[3])
 
 
 def test_keras_beside_torch(fresh_python, tmp_path):

@@ -243,6 +243,14 @@ def test_broken_checkpoints(copies, torch_python):
     (cut / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     bare = copies("bare")
     (bare / "processor_config.json").unlink()
+    dumb = copies("dumb")
+    (dumb / "tokenizer.json").unlink()
+    narrow, infinite = copies("narrow"), copies("infinite")
+    weights = load_file(CLIP / "model.safetensors")
+    projection = weights["visual_projection.weight"]
+    for folder, values in ((narrow, projection[:, :-1]), (infinite, projection + np.inf)):
+        weights["visual_projection.weight"] = np.ascontiguousarray(values)
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((CLIP / "config.json").read_text(encoding="utf-8"))
     heads = copies("heads", text_config=config["text_config"] | {"num_attention_heads": 3})
     listed = copies("listed")
@@ -254,6 +262,9 @@ for folder, part in {{
     {str(resnet)!r}: "is a model of type resnet, not a CLIP.",
     {str(wide)!r}: "does not fit its config.json",
     {str(lacking)!r}: "visual_projection.weight is not as it says.",
+    {str(narrow)!r}: "visual_projection.weight is not as it says.",
+    {str(infinite)!r}: "visual_projection.weight holds what is no finite number.",
+    {str(dumb)!r}: "has no tokenizer that fits its config.json.",
     {str(cut)!r}: "can't be loaded: ",
     {str(bare)!r}: "can't be loaded: ",
     {str(heads)!r}: "can't be loaded: ",
@@ -263,6 +274,50 @@ for folder, part in {{
     assert said.startswith(folder) and part in said and "\\n" not in said, said
 """
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("processor_config.json", {"image_processor_type": "Odd", "AutoImageProcessor": "odd.Odd"}),
+        ("tokenizer_config.json", {"tokenizer_class": "Odd", "AutoTokenizer": ["odd.Odd", None]}),
+        (
+            "config.json",
+            {"architectures": ["Odd"], "AutoConfig": "odd.Odd", "AutoModel": "odd.Odd"},
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
+)
+def test_code_that_comes_with_a_checkpoint_is_neither_run_nor_asked_about(
+    file, change, copies, torch_python
+):
+    """The folder is refused in one sentence, or read without its code; nobody is asked."""
+    folder = copies("odd")
+    ran = folder / "ran"
+    code = f"open({str(ran)!r}, 'w')\nclass Odd: pass\n"
+    (folder / "odd.py").write_text(code, encoding="utf-8")
+    about = json.loads((folder / file).read_text(encoding="utf-8"))
+    named = {key: value for key, value in change.items() if key.startswith("Auto")}
+    for part in (about, about.get("image_processor", {})):
+        part |= {key: value for key, value in change.items() if key not in named}
+        part["auto_map"] = named
+    (folder / file).write_text(json.dumps(about), encoding="utf-8")
+    torch_python(
+        PRELUDE
+        + f"""
+from unittest import mock
+asked = []
+with mock.patch("builtins.input", side_effect=lambda *words: asked.append(words) or "y"):
+    try:
+        found = ZeroShotLabeler({str(folder)!r}, ["cat", "dog"]).predict(images).probs
+        wanted = ZeroShotLabeler("tiny", ["cat", "dog"]).predict(images).probs
+        np.testing.assert_array_equal(found, wanted)
+    except MeznetError as error:
+        assert str(error).startswith({str(folder)!r}) and "\\n" not in str(error), error
+assert not asked, asked
+"""
+    )
+    assert not ran.exists()
 
 
 def test_the_checkpoint_is_as_the_card_says():
